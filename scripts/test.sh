@@ -1,0 +1,12 @@
+#!/usr/bin/env bash
+# Lint, check the formatting and test: scripts/test.sh [arguments of pytest]. Makes .venv on its first run.
+set -euo pipefail
+
+# shellcheck source-path=SCRIPTDIR source=setup_environment.sh
+source "$(dirname "${BASH_SOURCE[0]}")/setup_environment.sh"
+set_up_environment test
+
+cd "$repository"
+"$environment_python" -m ruff check
+"$environment_python" -m ruff format --check
+"$environment_python" -m pytest -q "$@"
