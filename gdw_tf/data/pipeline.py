@@ -1,0 +1,305 @@
+"""Batches for training, meta learning and evaluation, as `tf.data` streams.
+
+All randomness is stateless: the order of an epoch and the crop of an image are functions of the
+seed and of a position in the stream, never of what ran before. A position is folded into a *key*,
+a pair of integers that stands for a stream of random numbers:
+
+    key(seed, stream) -> epoch -> order   -> pass -> the order of one pass over the examples
+                               -> augment -> step -> crops and flips of one batch
+
+So a run that is resumed at epoch k sees the batches which it would have seen without the break,
+and nothing about the data pipeline has to be saved.
+
+Images stay in memory as they are (uint8 for images of the usual sources). Batches are gathered
+and augmented whole, not image by image, on the CPU and ahead of the training step.
+"""
+
+from __future__ import annotations
+
+import zlib
+from typing import Any
+
+import tensorflow as tf
+
+from gdw_tf.checks import check_integer
+
+PADDING = 4
+"""Pixels by which `augment_batch` pads an image on each side before it is cropped."""
+
+# Named, for the automatic choice of an algorithm depends on the device.
+_ALGORITHM = "philox"
+
+
+def shuffled_pass(num_examples: int, key: tf.Tensor) -> tf.data.Dataset:
+    """Goes through the indices of all examples once, in a random order.
+
+    Args:
+        num_examples: Number of examples N, at least 1.
+        key: The order's key, int32 or int64, shape (2,). Equal keys give equal orders.
+
+    Returns:
+        A data set of N scalar int64 indices: a permutation of 0 to N - 1.
+
+    Raises:
+        TypeError: If `num_examples` is not an integer.
+        ValueError: If it is less than 1.
+    """
+    check_integer("num_examples", num_examples, 1)
+    # 64 random bits an example leave ties out of account, and sorting them is an order which,
+    # unlike that of tf.random.experimental.stateless_shuffle, does not depend on the version.
+    bits = tf.random.stateless_uniform(
+        (num_examples,), key, minval=None, maxval=None, dtype=tf.int64, alg=_ALGORITHM
+    )
+    order = tf.argsort(bits, stable=True)
+    return tf.data.Dataset.from_tensor_slices(tf.cast(order, tf.int64))
+
+
+def gather_batches(
+    indices: tf.data.Dataset, arrays: Any, batch_size: int, drop_remainder: bool = False
+) -> tf.data.Dataset:
+    """Batches indices and gathers the examples of whole batches.
+
+    Args:
+        indices: A data set of scalar integer indices.
+        arrays: Tensors or arrays in any nested structure, all with the examples along their first
+            axis.
+        batch_size: Examples a batch B, at least 1.
+        drop_remainder: Whether to leave out a last batch of fewer than B. If true, the batches
+            have a static shape.
+
+    Returns:
+        A data set of the same structure as `arrays`, with shapes (B, ...).
+
+    Raises:
+        TypeError: If `batch_size` is not an integer.
+        ValueError: If `batch_size` is less than 1, or `arrays` are empty or of unequal lengths.
+    """
+    check_integer("batch_size", batch_size, 1)
+    tensors = _tensors(arrays)
+    return indices.batch(batch_size, drop_remainder=drop_remainder).map(
+        lambda batch: tf.nest.map_structure(lambda tensor: tf.gather(tensor, batch), tensors),
+        num_parallel_calls=tf.data.AUTOTUNE,
+        deterministic=True,
+    )
+
+
+def augment_batch(images: tf.Tensor, key: tf.Tensor) -> tf.Tensor:
+    """Pads by reflection, crops at random back to size and flips at random, image by image.
+
+    The padding is `PADDING` pixels on each side. Every position of the crop is equally likely,
+    and half of the images are mirrored left to right.
+
+    Args:
+        images: Any dtype, shape (B, height, width, channels), height and width above `PADDING`.
+        key: The key of the random numbers, int32 or int64, shape (2,).
+
+    Returns:
+        The augmented images, same dtype and shape.
+
+    Raises:
+        ValueError: If the images are not a batch of that shape.
+    """
+    images = tf.convert_to_tensor(images)
+    _check_augmentable(images.shape)
+    batch_size = tf.shape(images)[0]
+    height, width = images.shape[1:3]
+    shifts = tf.random.stateless_uniform(
+        (batch_size, 2), _fold(key, 0), -PADDING, PADDING + 1, tf.int32, alg=_ALGORITHM
+    )
+    flips = tf.random.stateless_uniform(
+        (batch_size, 1), _fold(key, 1), 0, 2, tf.int32, alg=_ALGORITHM
+    )
+    # The padded image is never made: a pixel outside the image is read where it is mirrored.
+    rows = _reflect(tf.range(height) + shifts[:, :1], height)
+    columns = _reflect(tf.range(width) + shifts[:, 1:], width)
+    columns = tf.where(flips == 1, columns[:, ::-1], columns)
+    images = tf.gather(images, rows, axis=1, batch_dims=1)
+    return tf.gather(images, columns, axis=2, batch_dims=1)
+
+
+def training_batches(
+    x: Any, y: Any, *, batch_size: int, seed: int, augment: bool = False, initial_epoch: int = 0
+) -> tf.data.Dataset:
+    """Streams the training set, epoch after epoch, without end.
+
+    An epoch is one pass over all N examples, that is ceil(N / B) batches, the last of which may be
+    short. The order of epoch e is a function of `seed` and e.
+
+    Args:
+        x: Images, any dtype, shape (N, height, width, channels); other shapes without `augment`.
+        y: Labels, shape (N, ...), or any nested structure of arrays of N examples.
+        batch_size: Examples a batch B, at least 1.
+        seed: Seed of the orders and of the augmentation, 0 or more.
+        augment: Whether to crop and flip at random, see `augment_batch`.
+        initial_epoch: The epoch to start with, counted from 0. The stream is then the tail of the
+            stream from 0.
+
+    Returns:
+        An infinite data set of `(images, labels)`, of the dtypes of `x` and `y`.
+
+    Raises:
+        TypeError: If a number is not an integer.
+        ValueError: If a number is out of range, the data are empty or of unequal lengths, or the
+            images cannot be augmented.
+    """
+    examples = _tensors((x, y))
+    return _stream(
+        examples,
+        batch_size=batch_size,
+        examples_per_epoch=_num_examples(examples),
+        key=_key(seed, "training"),
+        augment=augment,
+        initial_epoch=initial_epoch,
+    )
+
+
+def meta_batches(
+    x: Any,
+    y: Any,
+    *,
+    batch_size: int,
+    seed: int,
+    steps_per_epoch: int,
+    augment: bool = False,
+    initial_epoch: int = 0,
+) -> tf.data.Dataset:
+    """Streams the meta set beside the training set, without end.
+
+    Batches are always full: when the meta set runs out within an epoch, a new pass in a new order
+    follows at once. Every epoch starts anew, so it is known without the ones before it. The order
+    is a function of `seed`, epoch and pass, and differs from that of the training set.
+
+    Args:
+        x: Meta images, any dtype, shape (M, height, width, channels); other shapes without
+            `augment`.
+        y: Labels, shape (M, ...), or any nested structure of arrays of M examples.
+        batch_size: Examples a batch, at least 1; M if the meta set is smaller.
+        seed: Seed of the orders and of the augmentation, 0 or more.
+        steps_per_epoch: Batches an epoch, at least 1: the number of training steps.
+        augment: Whether to crop and flip at random, see `augment_batch`.
+        initial_epoch: The epoch to start with, counted from 0. The stream is then the tail of the
+            stream from 0.
+
+    Returns:
+        An infinite data set of `(images, labels)`, of the dtypes of `x` and `y`, with static
+        shapes.
+
+    Raises:
+        TypeError: If a number is not an integer.
+        ValueError: If a number is out of range, the data are empty or of unequal lengths, or the
+            images cannot be augmented.
+    """
+    examples = _tensors((x, y))
+    check_integer("steps_per_epoch", steps_per_epoch, 1)
+    batch_size = min(check_integer("batch_size", batch_size, 1), _num_examples(examples))
+    return _stream(
+        examples,
+        batch_size=batch_size,
+        examples_per_epoch=steps_per_epoch * batch_size,
+        key=_key(seed, "meta"),
+        augment=augment,
+        initial_epoch=initial_epoch,
+    )
+
+
+def evaluation_batches(x: Any, y: Any, *, batch_size: int = 500) -> tf.data.Dataset:
+    """Goes through a data set once, in order.
+
+    Args:
+        x: Images, shape (N, ...).
+        y: Labels, shape (N, ...), or any nested structure of arrays of N examples.
+        batch_size: Examples a batch, at least 1; the last batch may be short.
+
+    Returns:
+        A finite data set of `(images, labels)`, of the dtypes of `x` and `y`.
+
+    Raises:
+        TypeError: If `batch_size` is not an integer.
+        ValueError: If it is less than 1, or the data are empty or of unequal lengths.
+    """
+    examples = _tensors((x, y))
+    indices = tf.data.Dataset.range(_num_examples(examples))
+    return gather_batches(indices, examples, batch_size).prefetch(tf.data.AUTOTUNE)
+
+
+def _stream(
+    examples: tuple[tf.Tensor, Any],
+    *,
+    batch_size: int,
+    examples_per_epoch: int,
+    key: tf.Tensor,
+    augment: bool,
+    initial_epoch: int,
+) -> tf.data.Dataset:
+    """Streams epochs of `examples_per_epoch`, each made of as many passes as that takes."""
+    check_integer("batch_size", batch_size, 1)
+    check_integer("initial_epoch", initial_epoch, 0)
+    if augment:
+        _check_augmentable(examples[0].shape)
+    num_examples = _num_examples(examples)
+    all_full = examples_per_epoch % batch_size == 0
+
+    def epoch_batches(epoch: tf.Tensor) -> tf.data.Dataset:
+        order_key, augment_key = (_fold(_fold(key, epoch), use) for use in (0, 1))
+        passes = tf.data.Dataset.counter().flat_map(
+            lambda number: shuffled_pass(num_examples, _fold(order_key, number))
+        )
+        indices = passes.take(examples_per_epoch)
+        batches = gather_batches(indices, examples, batch_size, drop_remainder=all_full)
+        if not augment:
+            return batches
+        return batches.enumerate().map(
+            lambda step, batch: (augment_batch(batch[0], _fold(augment_key, step)), batch[1]),
+            num_parallel_calls=tf.data.AUTOTUNE,
+            deterministic=True,
+        )
+
+    epochs = tf.data.Dataset.counter(initial_epoch)
+    return epochs.flat_map(epoch_batches).prefetch(tf.data.AUTOTUNE)
+
+
+def _tensors(arrays: Any) -> Any:
+    """Turns arrays of examples into tensors, once, so that no graph holds a copy of them."""
+    # `tf.data` works on the CPU: batches must not be fetched from a GPU.
+    with tf.device("CPU:0"):
+        tensors = tf.nest.map_structure(tf.convert_to_tensor, arrays)
+    shapes = [tensor.shape for tensor in tf.nest.flatten(tensors)]
+    lengths = {shape[0] if shape.rank else None for shape in shapes}
+    if len(lengths) != 1 or not lengths.pop():
+        raise ValueError(
+            "Arrays of examples must be of one length. Received: shapes "
+            f"{', '.join(map(str, shapes))}; allowed: (N, ...) with N of 1 or more."
+        )
+    return tensors
+
+
+def _num_examples(tensors: Any) -> int:
+    """Gives the common length of tensors that `_tensors` made."""
+    return tf.nest.flatten(tensors)[0].shape[0]
+
+
+def _check_augmentable(shape: tf.TensorShape) -> None:
+    if shape.rank != 4 or not all(size and size > PADDING for size in shape[1:3]):
+        raise ValueError(
+            f"Images cannot be augmented. Received: shape {shape}; allowed: (B, height, width, "
+            f"channels) with height and width above {PADDING}."
+        )
+
+
+def _key(seed: int, stream: str) -> tf.Tensor:
+    """Makes the key of a named stream of the seed."""
+    check_integer("seed", seed, 0, 2**63 - 1)
+    with tf.device("CPU:0"):
+        return tf.constant([seed, zlib.crc32(stream.encode())], tf.int64)
+
+
+def _fold(key: tf.Tensor, position: tf.Tensor | int) -> tf.Tensor:
+    """Makes the key of a position within the stream of `key`."""
+    position = tf.cast(position, tf.int64)
+    return tf.random.experimental.stateless_fold_in(key, position, alg=_ALGORITHM)
+
+
+def _reflect(positions: tf.Tensor, size: int) -> tf.Tensor:
+    """Mirrors positions outside 0 to size - 1 at the outermost pixel, which is not repeated."""
+    last = size - 1
+    return last - tf.abs(last - tf.abs(positions))

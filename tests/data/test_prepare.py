@@ -1,0 +1,212 @@
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import warnings
+
+import numpy as np
+import pytest
+
+from gdw_tf.data import NoisyData, Source, prepare
+from gdw_tf.data.noise import transition_matrix
+
+NUM_CLASSES = 10
+PER_CLASS = 60
+TOTAL = NUM_CLASSES * PER_CLASS
+
+
+def make_source(**changes) -> Source:
+    """Each image carries its own number in its two pixels, so that it can be found again."""
+    numbers = np.arange(TOTAL)
+    pixels = np.stack([numbers // 256, numbers % 256], axis=1).astype(np.uint8)
+    source = Source(
+        name="numbers",
+        x_train=pixels.reshape(-1, 1, 2, 1),
+        y_train=numbers * 7 % NUM_CLASSES,
+        x_test=np.full((20, 1, 2, 1), 9, np.uint8),
+        y_test=np.arange(20) % NUM_CLASSES,
+        class_names=tuple("abcdefghij"),
+        mean=(1.0,),
+        std=(1.0,),
+        augment=False,
+    )
+    return dataclasses.replace(source, **changes)
+
+
+def numbers_of(images: np.ndarray) -> np.ndarray:
+    pixels = images.reshape(-1, 2).astype(np.int64)
+    return pixels[:, 0] * 256 + pixels[:, 1]
+
+
+def arrays_of(data: NoisyData) -> dict[str, np.ndarray]:
+    return {k: v for k, v in vars(data).items() if isinstance(v, np.ndarray)}
+
+
+def test_images_and_labels_stay_together():
+    source = make_source()
+    data = prepare(
+        source, num_meta=50, noise="flip", noise_rate=0.3, imbalance_factor=0.2, train_examples=400
+    )
+    np.testing.assert_array_equal(data.y_true, source.y_train[numbers_of(data.x_train)])
+    np.testing.assert_array_equal(data.y_meta, source.y_train[numbers_of(data.x_meta)])
+    np.testing.assert_array_equal(data.x_test, source.x_test)
+    np.testing.assert_array_equal(data.y_test, source.y_test)
+    assert data.num_classes == NUM_CLASSES
+    assert data.class_names == source.class_names
+    np.testing.assert_array_equal(data.transition_matrix, transition_matrix("flip", 10, 0.3))
+    for name, array in arrays_of(data).items():
+        expected = np.float64 if name == "transition_matrix" else np.uint8
+        assert array.dtype == (np.int64 if name.startswith("y_") else expected)
+
+
+def test_the_meta_set_is_clean_balanced_and_not_trained_on():
+    data = prepare(make_source(), num_meta=50, noise="uniform", noise_rate=0.9)
+    assert np.bincount(data.y_meta).tolist() == [5] * NUM_CLASSES
+    used = np.concatenate([numbers_of(data.x_train), numbers_of(data.x_meta)])
+    np.testing.assert_array_equal(np.sort(used), np.arange(TOTAL))
+
+
+def test_clean_data_have_right_labels():
+    data = prepare(make_source(), num_meta=50)
+    np.testing.assert_array_equal(data.y_train, data.y_true)
+    assert data.noise_rate == 0
+    assert data.class_counts == [55] * NUM_CLASSES
+
+
+def test_the_noise_rate_is_the_share_of_wrong_labels():
+    data = prepare(make_source(), num_meta=50, noise="uniform", noise_rate=0.4)
+    wrong = sum(int(a != b) for a, b in zip(data.y_train, data.y_true, strict=True))
+    assert data.noise_rate == wrong / 550
+    # Four standard deviations of a share of 550 around 0.4 - 0.4/10.
+    assert data.noise_rate == pytest.approx(0.36, abs=0.082)
+
+
+def test_the_training_subset_is_balanced():
+    data = prepare(make_source(), num_meta=50, train_examples=203)
+    assert sum(data.class_counts) == len(data.x_train) == 203
+    assert set(data.class_counts) == {20, 21}
+
+
+def test_the_tail_is_counted_by_true_class_from_the_images_that_are_left():
+    data = prepare(make_source(), num_meta=100, noise="flip", noise_rate=1.0, imbalance_factor=0.1)
+    assert data.class_counts == [int(50 * 0.1 ** (c / 9)) for c in range(NUM_CLASSES)]
+    assert data.noise_rate == 1
+    subset = prepare(make_source(), num_meta=100, imbalance_factor=0.1, train_examples=200)
+    assert subset.class_counts == [int(20 * 0.1 ** (c / 9)) for c in range(NUM_CLASSES)]
+
+
+def test_classes_of_the_tail_without_images_count_zero():
+    data = prepare(make_source(), num_meta=50, imbalance_factor=0.01)
+    assert len(data.class_counts) == NUM_CLASSES
+    assert data.class_counts[-1] == 0
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"noise": "uniform", "noise_rate": 0.8},
+        {"noise": "flip", "noise_rate": 0.1},
+        {"imbalance_factor": 0.1},
+        {"train_examples": 100},
+    ],
+)
+def test_the_meta_set_depends_on_nothing_but_seed_and_size(change):
+    np.testing.assert_array_equal(
+        prepare(make_source(), num_meta=50, seed=3).x_meta,
+        prepare(make_source(), num_meta=50, seed=3, **change).x_meta,
+    )
+
+
+def test_the_noise_does_not_depend_on_the_imbalance():
+    noise = {"num_meta": 50, "noise": "uniform", "noise_rate": 0.5}
+    balanced = prepare(make_source(), **noise)
+    tail = prepare(make_source(), imbalance_factor=0.1, **noise)
+    label_of = dict(zip(numbers_of(balanced.x_train), balanced.y_train, strict=True))
+    assert [label_of[n] for n in numbers_of(tail.x_train)] == tail.y_train.tolist()
+
+
+def test_the_images_do_not_depend_on_the_noise():
+    shape = {"num_meta": 50, "imbalance_factor": 0.3, "train_examples": 300}
+    clean = prepare(make_source(), **shape)
+    noisy = prepare(make_source(), noise="flip", noise_rate=0.5, **shape)
+    np.testing.assert_array_equal(clean.x_train, noisy.x_train)
+
+
+def test_equal_seeds_give_equal_data_and_others_other_data():
+    setting = {
+        "num_meta": 50,
+        "noise": "uniform",
+        "noise_rate": 0.4,
+        "imbalance_factor": 0.5,
+        "train_examples": 300,
+    }
+    first, again, other = (prepare(make_source(), seed=seed, **setting) for seed in (1, 1, 2))
+    for name, array in arrays_of(first).items():
+        np.testing.assert_array_equal(array, getattr(again, name))
+    for name in ("x_train", "y_train", "x_meta"):
+        assert not np.array_equal(getattr(first, name), getattr(other, name))
+
+
+def test_an_experiment_is_the_same_on_every_machine():
+    data = prepare(
+        make_source(),
+        num_meta=53,
+        noise="uniform",
+        noise_rate=0.4,
+        imbalance_factor=0.5,
+        train_examples=301,
+        seed=1,
+    )
+    digest = hashlib.sha256()
+    for array in (data.x_train, data.y_train, data.y_true, data.x_meta, data.y_meta):
+        digest.update(array.astype("<i8").tobytes())
+    assert digest.hexdigest() == "b97e69ba2d40711abb9729f488f843372b8fbae18279ec2c6fef4e0a75fb975a"
+
+
+def test_a_class_missing_from_the_meta_set_is_warned_of():
+    with pytest.warns(UserWarning, match="no image of 3 of 10 classes"):
+        prepare(make_source(), num_meta=7)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        prepare(make_source(), num_meta=10)
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"num_meta": 0}, ValueError, "num_meta=0; allowed: 1 to 599"),
+        ({"num_meta": 600}, ValueError, "num_meta=600; allowed: 1 to 599"),
+        ({"num_meta": 595}, ValueError, "num_meta=595, which takes"),
+        ({"num_meta": 5.0}, TypeError, "num_meta=5.0"),
+        ({"noise": "pair"}, ValueError, "kind='pair'; allowed: none, uniform, flip"),
+        ({"noise": "flip", "noise_rate": 1.5}, ValueError, "noise_rate=1.5; allowed: 0 to 1"),
+        ({"noise_rate": 0.4}, ValueError, "kind='none', rate=0.4"),
+        ({"imbalance_factor": 0.0}, ValueError, "imbalance_factor=0.0; allowed: above 0"),
+        ({"train_examples": 0}, ValueError, "train_examples=0; allowed: 1 to 550"),
+        ({"train_examples": 551}, ValueError, "train_examples=551; allowed: 1 to 550"),
+        ({"train_examples": 9, "imbalance_factor": 0.5}, ValueError, "num_per_class=0.9"),
+        ({"seed": -1}, ValueError, "seed=-1; allowed: 0 or more"),
+    ],
+)
+def test_bad_settings_are_errors(change, error, message):
+    with pytest.raises(error, match=message):
+        prepare(make_source(), **{"num_meta": 50, **change})
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"y_train": np.zeros(TOTAL)}, TypeError, "y_train must be class indices.*float64"),
+        ({"y_test": np.zeros(20)}, TypeError, "y_test must be class indices.*float64"),
+        ({"y_train": np.full(TOTAL, 10)}, ValueError, "labels from 10 to 10; allowed: 0 to 9"),
+        ({"y_test": np.full(20, -1)}, ValueError, "labels from -1 to -1; allowed: 0 to 9"),
+        ({"y_train": np.zeros((TOTAL, 10), int)}, ValueError, r"shape \(600, 10\)"),
+        ({"y_train": np.zeros(0, int)}, ValueError, r"y_train.*shape \(0,\)"),
+        ({"y_test": np.zeros(0, int)}, ValueError, r"y_test.*shape \(0,\)"),
+        ({"y_train": np.zeros(5, int)}, ValueError, "600 images and 5 labels"),
+        ({"class_names": ("one",)}, ValueError, "num_classes=1; allowed: 2 or more"),
+    ],
+)
+def test_bad_sources_are_errors(change, error, message):
+    with pytest.raises(error, match=message):
+        prepare(make_source(**change), num_meta=50)

@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from gdw_tf.checks import check_integer, check_labels, check_rate
+
+
+@pytest.mark.parametrize("value", [3, np.int64(3), np.uint8(3)])
+def test_integers_of_any_type_become_python_integers(value):
+    checked = check_integer("size", value, 1)
+    assert checked == 3
+    assert type(checked) is int
+
+
+@pytest.mark.parametrize("value", [1.0, "1", None, True])
+def test_what_is_no_integer_is_named(value):
+    with pytest.raises(TypeError, match=r"size must be an integer. Received: size=.*; allowed: 1"):
+        check_integer("size", value, 1)
+
+
+@pytest.mark.parametrize("value", [0, 5])
+def test_an_integer_out_of_range_is_named_with_the_range(value):
+    with pytest.raises(ValueError, match=f"Received: size={value}; allowed: 1 to 4"):
+        check_integer("size", value, 1, 4)
+
+
+@pytest.mark.parametrize("value", [-0.1, 1.1, float("nan")])
+def test_a_rate_outside_0_to_1_is_an_error(value):
+    with pytest.raises(ValueError, match=f"Received: rate={value}; allowed: 0 to 1"):
+        check_rate("rate", value)
+
+
+def test_labels_become_int64():
+    checked = check_labels("y", np.array([2, 0], dtype=np.uint8), 3)
+    assert checked.dtype == np.int64
+    assert checked.tolist() == [2, 0]
+
+
+@pytest.mark.parametrize(
+    ("labels", "error", "message"),
+    [
+        ([], ValueError, "shape"),
+        ([[0, 1]], ValueError, r"shape \(1, 2\)"),
+        ([0.0, 1.0], TypeError, "dtype float64"),
+        ([True, False], TypeError, "dtype bool"),
+        ([0, 3], ValueError, "labels from 0 to 3; allowed: 0 to 2"),
+        ([-1, 2], ValueError, "labels from -1 to 2; allowed: 0 to 2"),
+    ],
+)
+def test_labels_that_are_no_class_indices_are_errors(labels, error, message):
+    with pytest.raises(error, match=message):
+        check_labels("y", labels, 3)
