@@ -1,0 +1,101 @@
+"""Class-level gradients of softmax cross-entropy and the two-stage class-level weights of GDW.
+
+For logits z of shape (B, C) the gradient of one example's cross-entropy on its own logits is
+
+    D1 = p - onehot(y)        with p = softmax(z),
+
+one number for each class: how strongly the example pulls its target up and every other class
+down. GDW weights these numbers one by one. A weight matrix omega (B, C) keeps the structure of a
+cross-entropy gradient, whose entries sum to zero over the classes, only if
+
+    omega_y = sum_{j != y} omega_j p_j / (1 - p_y),
+
+the zero-mean constraint. The second stage moves omega against the meta gradient g = dL/d omega:
+
+    omega' = constraint(clip(omega - clip(eta g / sum|g|, +-0.2), 1e-6, 1e6)).
+
+Source: Chen et al., "Generalized DataWeighting via Class-Level Gradient Manipulation", NeurIPS
+2021, section 3 (arXiv 2111.00056). All functions here are pure functions of tensors.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import tensorflow as tf
+
+# The constraint divides by 1 - p_y, so no probability may reach 1.
+LARGEST_PROBABILITY = 0.999
+SMALLEST_WEIGHT, LARGEST_WEIGHT = 1e-6, 1e6
+
+
+class ClassGradients(NamedTuple):
+    """What one forward pass says about a batch, class by class; every field is a constant.
+
+    Attributes:
+        labels: one-hot labels, (B, C).
+        probabilities: softmax of the logits, at most 0.999 each and not renormalised, (B, C).
+        gradient: D1, the gradient of each example's cross-entropy on its logits, (B, C).
+        cross_entropy: per-example cross-entropy in nats, (B, 1).
+    """
+
+    labels: tf.Tensor
+    probabilities: tf.Tensor
+    gradient: tf.Tensor
+    cross_entropy: tf.Tensor
+
+
+def class_gradients(logits: tf.Tensor, labels: tf.Tensor) -> ClassGradients:
+    """Computes the class-level gradients of the cross-entropy of a batch.
+
+    Args:
+        logits: (B, C), float32 or float64.
+        labels: one-hot labels of the same shape and dtype.
+    """
+    probabilities = tf.minimum(tf.nn.softmax(logits), LARGEST_PROBABILITY)
+    cross_entropy = tf.nn.softmax_cross_entropy_with_logits(labels=labels, logits=logits)
+    return ClassGradients(
+        labels=labels,
+        probabilities=probabilities,
+        gradient=probabilities - labels,
+        cross_entropy=cross_entropy[:, tf.newaxis],
+    )
+
+
+def zero_mean_weights(weights: tf.Tensor, probabilities: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+    """Sets each example's weight on its target so that the weighted gradient sums to zero.
+
+    Args:
+        weights: class-level weights omega, (B, C).
+        probabilities: class probabilities below 1, (B, C).
+        labels: one-hot labels, (B, C).
+
+    Returns:
+        The weights with omega_y = sum_{j != y} omega_j p_j / (1 - p_y), (B, C). The paper's
+        zero-mean constraint (section 3.3; its Figure 7 shows training without it).
+    """
+    others = 1.0 - labels
+    pull_of_others = tf.reduce_sum(weights * probabilities * others, axis=1, keepdims=True)
+    target_probability = tf.reduce_sum(probabilities * labels, axis=1, keepdims=True)
+    return weights * others + labels * pull_of_others / (1.0 - target_probability)
+
+
+def class_level_update(meta_gradient: tf.Tensor, outer_lr: tf.Tensor, clip: float) -> tf.Tensor:
+    """Turns a meta gradient into the step that the class-level weights take against it.
+
+    Args:
+        meta_gradient: g = dL/d omega, (B, C).
+        outer_lr: eta, a scalar; eta / (B C) is the mean size of an entry before clipping.
+        clip: largest size of an entry.
+
+    Returns:
+        clip(eta g / sum|g|, +-clip), (B, C), the sum over the whole batch; zero where g is zero
+        everywhere.
+    """
+    normalised = tf.math.divide_no_nan(meta_gradient, tf.reduce_sum(tf.abs(meta_gradient)))
+    return tf.clip_by_value(outer_lr * normalised, -clip, clip)
+
+
+def bounded_weights(weights: tf.Tensor) -> tf.Tensor:
+    """Keeps class-level weights positive and finite: clipped to [1e-6, 1e6]."""
+    return tf.clip_by_value(weights, SMALLEST_WEIGHT, LARGEST_WEIGHT)

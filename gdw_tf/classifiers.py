@@ -1,0 +1,93 @@
+"""What the library asks of the classifier that it wraps: any Keras model that answers logits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+_WHAT_TO_DO = (
+    "The classifier must answer logits: GDW works on the gradient of the logits. "
+    "Remove the softmax from its last layer; export() adds probabilities again. "
+)
+
+
+def check_not_softmax(classifier: keras.Model) -> None:
+    """Raises an error for a model whose last layer is seen to be a softmax.
+
+    Args:
+        classifier: a Keras model; one whose layers cannot be read passes, and `answer_logits`
+            judges it by its answers.
+
+    Raises:
+        TypeError: not a Keras model.
+        ValueError: the last layer ends in softmax.
+    """
+    if not isinstance(classifier, keras.Model):
+        raise TypeError(f"classifier must be a keras.Model. Received: {type(classifier).__name__}")
+    if _output_activation(classifier) is keras.activations.softmax:
+        raise ValueError(f"{_WHAT_TO_DO}Received: {classifier.name!r}, which ends in softmax")
+
+
+def answers_are_known(classifier: keras.Model) -> bool:
+    """Whether the last layer tells that the model answers logits (a linear last layer)."""
+    return _output_activation(classifier) is keras.activations.linear
+
+
+def check_answers(answers: np.ndarray, classifier_name: str) -> None:
+    """Raises an error for answers that are probabilities.
+
+    Args:
+        answers: what the classifier says to a few examples, (B, C).
+        classifier_name: for the error.
+
+    Raises:
+        ValueError: every row is positive and sums to one.
+    """
+    if np.all(answers >= 0) and np.allclose(answers.sum(axis=1), 1.0, atol=1e-2):
+        raise ValueError(
+            f"{_WHAT_TO_DO}Received: {classifier_name!r}, whose answers sum to one, "
+            f"the first being {np.round(answers[0], 4).tolist()}"
+        )
+
+
+def number_of_classes(classifier: keras.Model, input_spec: Any) -> int:
+    """Builds the classifier where it is not, and reads the number of classes off its answer.
+
+    Args:
+        classifier: a Keras model.
+        input_spec: `tf.TensorSpec`s of its inputs, nested as they are.
+
+    Returns:
+        C, at least 2.
+
+    Raises:
+        ValueError: the answer is not one tensor of shape (B, C) with C >= 2.
+    """
+    inputs = tf.nest.map_structure(
+        lambda spec: keras.KerasTensor(spec.shape, dtype=spec.dtype.name), input_spec
+    )
+    answer = classifier(inputs)
+    shape = getattr(answer, "shape", None)
+    if shape is None or len(shape) != 2 or shape[1] is None or shape[1] < 2:
+        raise ValueError(
+            "The classifier must answer one tensor of logits of shape (batch, classes) with at "
+            f"least two classes. Received: {classifier.name!r} answering {answer}"
+        )
+    return shape[1]
+
+
+def _output_activation(model: keras.Model) -> Callable | None:
+    """The activation of the last layer; `None` where it cannot be read."""
+    is_a_graph_of_layers = hasattr(model, "outputs")  # functional and sequential models
+    if not is_a_graph_of_layers or not model.layers:
+        return None
+    last = model.layers[-1]
+    if isinstance(last, keras.Model):
+        return _output_activation(last)
+    if isinstance(last, keras.layers.Softmax):
+        return keras.activations.softmax
+    return getattr(last, "activation", None)

@@ -1,0 +1,73 @@
+"""What the command-line programs share: parsing with readable help, and the exit codes.
+
+A user's mistake, a wrong flag or a wrong input, ends a program with one line on stderr and exit
+code 2, before any long work. Anything else that goes wrong is a traceback and exit code 1.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import textwrap
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import tensorflow as tf
+from absl import app, flags, logging
+
+Groups = Mapping[str, Sequence[flags.FlagHolder]]
+
+
+def run(main: Callable[[list[str]], None], *, doc: str, groups: Groups) -> None:
+    """Parses the command line and runs a program.
+
+    Args:
+        main: takes the program's name and its positional arguments.
+        doc: what `--help` says first; its first line is the usage.
+        groups: the program's flags by heading, for `--help`.
+    """
+
+    logging.set_verbosity(logging.WARNING)
+    tf.get_logger().setLevel("WARNING")
+
+    def parse(argv: Sequence[str]) -> list[str]:
+        if {"--help", "-h", "-help"} & set(argv[1:]):
+            print(help_text(doc, groups))
+            sys.exit(0)
+        with user_errors():
+            return flags.FLAGS(argv)
+
+    app.run(main, flags_parser=parse)
+
+
+@contextlib.contextmanager
+def user_errors() -> Iterator[None]:
+    """Turns errors about what the user gave into one line and exit code 2."""
+    try:
+        yield
+    except (ValueError, TypeError, OSError, flags.Error) as error:
+        fail(str(error))
+
+
+def fail(message: str, code: int = 2) -> None:
+    """Ends the program with one line on stderr."""
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(code)
+
+
+def help_text(doc: str, groups: Groups) -> str:
+    """The program's documentation and its flags under their headings."""
+    lines = [textwrap.dedent(doc).strip()]
+    for heading, holders in groups.items():
+        lines += ["", f"{heading}:"]
+        for holder in holders:
+            flag = flags.FLAGS[holder.name]
+            default = "" if flag.default is None else f" (default: {flag.default_as_str})"
+            name = f"  --[no]{flag.name}" if flag.boolean else f"  --{flag.name}"
+            lines += textwrap.wrap(
+                f"{flag.help}{default}",
+                width=96,
+                initial_indent=f"{name:<28} " if len(name) < 28 else f"{name} ",
+                subsequent_indent=" " * 29,
+            )
+    lines += ["", "Any flag may stand in a file: --flagfile=FILE, one flag a line, # for comments."]
+    return "\n".join(lines)

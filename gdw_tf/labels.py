@@ -1,0 +1,90 @@
+"""Class labels in the forms that Keras users give them: sparse, (N, 1) sparse, or one-hot.
+
+Inside the library labels are one-hot; what comes from outside is checked and converted here.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import tensorflow as tf
+
+from gdw_tf import checks
+
+
+def one_hot_labels(labels: tf.Tensor, num_classes: int, dtype: tf.DType) -> tf.Tensor:
+    """Converts a batch of labels to one-hot.
+
+    Args:
+        labels: integers (B,) or (B, 1), or one-hot (B, C) of any numeric dtype.
+        num_classes: C, at least 2.
+        dtype: dtype of the answer.
+
+    Returns:
+        One-hot labels, (B, C).
+
+    Raises:
+        TypeError: sparse labels that are not integers.
+        ValueError: labels of another shape.
+        tf.errors.InvalidArgumentError: a sparse label outside [0, C), when the step runs
+            (not under XLA, which drops assertions).
+    """
+    labels = tf.convert_to_tensor(labels)
+    if is_one_hot(labels.shape, num_classes):
+        return tf.cast(labels, dtype)
+    _check_sparse_shape(labels.shape, num_classes, "labels")
+    if not labels.dtype.is_integer:
+        raise TypeError(
+            f"labels must be class indices. Received: dtype {labels.dtype.name}; "
+            f"allowed: integer dtypes, or one-hot of shape (B, {num_classes})."
+        )
+    labels = tf.cast(tf.reshape(labels, (-1,)), tf.int64)
+    message = f"labels hold a label that is no class; allowed: 0 to {num_classes - 1}."
+    checked = [
+        tf.debugging.assert_non_negative(labels, message),
+        tf.debugging.assert_less(labels, tf.constant(num_classes, tf.int64), message),
+    ]
+    with tf.control_dependencies([check for check in checked if check is not None]):
+        return tf.one_hot(labels, num_classes, dtype=dtype)
+
+
+def class_indices(labels: np.ndarray, num_classes: int, name: str) -> np.ndarray:
+    """Checks an array of labels in any form before any work is done with it.
+
+    Args:
+        labels: integers (N,) or (N, 1), or one-hot (N, C).
+        num_classes: C, at least 2.
+        name: how an error calls the array.
+
+    Returns:
+        The class of each example, int64, (N,).
+
+    Raises:
+        TypeError: sparse labels that are not integers.
+        ValueError: another shape, a label outside [0, C), rows that are not one-hot, no labels.
+    """
+    if not is_one_hot(labels.shape, num_classes):
+        _check_sparse_shape(labels.shape, num_classes, name)
+        return checks.check_labels(name, labels.reshape(-1), num_classes)
+    one_hot = np.isin(labels, (0, 1)).all(axis=1) & (labels.sum(axis=1) == 1)
+    if not one_hot.all():
+        first = int(np.argmin(one_hot))
+        raise ValueError(
+            f"{name} must be one-hot. Received: row {first} {labels[first].tolist()}; "
+            "allowed: one 1 and else 0."
+        )
+    return labels.argmax(axis=1).astype(np.int64)
+
+
+def is_one_hot(shape: tuple[int, ...] | tf.TensorShape, num_classes: int) -> bool:
+    """Whether labels of this shape are one-hot rather than sparse."""
+    return len(shape) == 2 and shape[1] == num_classes
+
+
+def _check_sparse_shape(
+    shape: tuple[int, ...] | tf.TensorShape, num_classes: int, name: str
+) -> None:
+    if len(shape) != 1 and not (len(shape) == 2 and shape[1] == 1):
+        raise ValueError(
+            f"{name} are of no known form. Received: shape {tuple(shape)}; "
+            f"allowed: (N,), (N, 1), or one-hot (N, {num_classes})."
+        )

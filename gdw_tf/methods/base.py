@@ -1,0 +1,340 @@
+"""`Method`: a Keras model that trains a classifier, whatever the rule by which it is trained.
+
+Every method of this library ends a training step in the same way: it pulls some gradient on the
+logits back through the classifier and hands the result to the optimizer,
+
+    theta <- optimizer(theta, J(z)^T u / B + gradient of the regularisers).
+
+What differs is u (B, C). Plain training has u = softmax(z) - onehot(y); a meta method finds
+better numbers with a look at the meta set (`gdw_tf.methods.meta`). This class owns all the rest:
+data, compile, fit, logging, saving, export.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from gdw_tf import classifiers, serving, training_data
+from gdw_tf.labels import one_hot_labels
+from gdw_tf.lookahead import ForwardPass, random_states
+from gdw_tf.optimizers import CoupledSGD
+
+
+class Method(keras.Model):
+    """Base class of the training methods; wraps a classifier and answers its logits.
+
+    A subclass says in `training_gradient` by which gradient on the logits the classifier is
+    trained, in `reported` which of its quantities are logged beside the loss, and in
+    `option_names` which arguments of its own it takes.
+
+    Args:
+        classifier: any Keras model that answers logits, (B, C).
+        seed: seed of the order in which `fit` takes arrays; by default drawn from Python's
+            generator, which `keras.utils.set_random_seed` sets.
+        name: the model's name.
+
+    Raises:
+        TypeError: `classifier` is not a Keras model.
+        ValueError: `classifier` ends in softmax.
+    """
+
+    option_names: tuple[str, ...] = ()
+    reported: tuple[str, ...] = ()
+
+    def __init__(
+        self, classifier: keras.Model, *, seed: int | None = None, name: str | None = None
+    ) -> None:
+        super().__init__(name=name)
+        classifiers.check_not_softmax(classifier)
+        self.classifier = classifier
+        self.seed = random.randrange(2**31) if seed is None else seed
+        self.step_metrics = {name: keras.metrics.Mean(name=name) for name in self.reported}
+        # A functional classifier has its weights already; others get them with the first batch.
+        self.built = classifier.built
+
+    def call(self, inputs: Any, training: bool | None = None) -> tf.Tensor:
+        """Answers the classifier's logits, (B, C)."""
+        return self.classifier(inputs, training=training)
+
+    # Training.
+
+    def training_gradient(
+        self, forward: ForwardPass, batch: tuple[Any, ...], meta_batch: tuple[Any, ...]
+    ) -> dict[str, tf.Tensor]:
+        """Says by which gradient on the logits the classifier is trained.
+
+        Args:
+            forward: the forward pass on the batch.
+            batch: (inputs, one-hot labels, sample weights (B, 1) or `None`).
+            meta_batch: the same of the meta set; `()` where `fit` was given none.
+
+        Returns:
+            Named quantities of the step: `logit_gradient`, u (B, C), before the factor 1/B and
+            the sample weights; a scalar, or a tensor to be averaged, for each name in
+            `reported`; and whatever else an observer may want to see.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define training_gradient.")
+
+    def training_step(self, data: tuple[Any, Any]) -> dict[str, tf.Tensor]:
+        """Takes one training step.
+
+        Args:
+            data: a pair of batches, training and meta, each `(inputs, labels)` or `(inputs,
+                labels, sample_weight)`; the meta batch is `()` for a method that needs none.
+
+        Returns:
+            What `training_gradient` returns, and `logits` (B, C), `loss` (the cross-entropy,
+            a scalar).
+        """
+        if len(data) != 2 or not isinstance(data[0], tuple):
+            raise ValueError(
+                "A training step takes a pair of batches, training and meta; `fit` makes it."
+            )
+        inputs, labels, sample_weight = keras.utils.unpack_x_y_sample_weight(data[0])
+        forward = ForwardPass(self.classifier, inputs)
+        batch = self.standardized_batch(data[0], forward.logits)
+        meta_batch = self.standardized_batch(data[1], forward.logits) if data[1] else ()
+        step = self.training_gradient(forward, batch, meta_batch)
+
+        gradient = mean_over_batch(step["logit_gradient"], batch[2])
+        scale = self.optimizer.scale_loss(tf.ones((), gradient.dtype))  # 1 in full precision
+        gradients = forward.gradients(gradient * scale, regularization_gradient=scale)
+        self.optimizer.apply(gradients, forward.variables)
+        loss = self.compute_loss(inputs, labels, forward.logits, sample_weight)
+        return {**step, "logits": forward.logits, "loss": loss}
+
+    def train_step(self, data: tuple[Any, Any]) -> dict[str, tf.Tensor]:
+        """Takes one training step and updates the metrics; called by `fit`."""
+        step = self.training_step(data)
+        inputs, labels, sample_weight = keras.utils.unpack_x_y_sample_weight(data[0])
+        size = tf.shape(step["logits"])[0]
+        for metric in self.metrics:
+            if metric.name == "loss":
+                metric.update_state(step["loss"], sample_weight=size)
+        for name, metric in self.step_metrics.items():
+            metric.update_state(tf.reduce_mean(step[name]), sample_weight=size)
+        return self.compute_metrics(inputs, labels, step["logits"], sample_weight)
+
+    def test_step(self, data: tuple[Any, ...]) -> dict[str, tf.Tensor]:
+        """Evaluates one batch; what only training measures is left out."""
+        logs = super().test_step(data)
+        return {name: value for name, value in logs.items() if name not in self.step_metrics}
+
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: tf.Tensor | None = None,
+        y_pred: tf.Tensor | None = None,
+        sample_weight: tf.Tensor | None = None,
+        training: bool = True,
+    ) -> tf.Tensor:
+        """The mean cross-entropy in nats, without any learned weight and without regularisers.
+
+        Sample weights multiply each example's share, the mean is over the number of examples.
+        """
+        labels = one_hot_labels(y, y_pred.shape[-1], y_pred.dtype)
+        losses = tf.nn.softmax_cross_entropy_with_logits(labels=labels, logits=y_pred)
+        return tf.reduce_sum(mean_over_batch(losses[:, tf.newaxis], _column(sample_weight, losses)))
+
+    def standardized_batch(
+        self, data: tuple[Any, ...], logits: tf.Tensor
+    ) -> tuple[Any, tf.Tensor, tf.Tensor | None]:
+        """Brings a batch to (inputs, one-hot labels, sample weights (B, 1) or `None`)."""
+        inputs, labels, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        labels = one_hot_labels(labels, logits.shape[-1], logits.dtype)
+        return inputs, labels, _column(sample_weight, logits)
+
+    # Keras's life cycle.
+
+    def compile(self, optimizer: Any = None, loss: Any = None, **kwargs: Any) -> None:
+        """Configures training.
+
+        Args:
+            optimizer: a Keras optimizer or its name; default `CoupledSGD()`, the paper's.
+            loss: left out; the loss is the cross-entropy on the logits. A Keras
+                cross-entropy with `from_logits=True` is accepted.
+            **kwargs: Keras's own: `metrics`, `weighted_metrics`, `run_eagerly`,
+                `steps_per_execution`, `jit_compile`, `auto_scale_loss`.
+
+        Raises:
+            ValueError: another loss.
+        """
+        _check_loss(loss)
+        super().compile(CoupledSGD() if optimizer is None else optimizer, **kwargs)
+
+    def fit(
+        self,
+        x: Any = None,
+        y: Any = None,
+        *,
+        meta_data: Any = None,
+        batch_size: int | None = None,
+        meta_batch_size: int | None = None,
+        validation_split: float = 0.0,
+        validation_data: Any = None,
+        validation_batch_size: int | None = None,
+        shuffle: bool = True,
+        class_weight: Mapping[int, float] | None = None,
+        sample_weight: Any = None,
+        **kwargs: Any,
+    ) -> keras.callbacks.History:
+        """Trains the classifier; `keras.Model.fit` with a meta set.
+
+        Args:
+            x: a `tf.data.Dataset` of batches `(inputs, labels[, sample_weight])`, or arrays.
+            y: labels beside arrays: integers (N,) or (N, 1), or one-hot (N, C).
+            meta_data: the clean set: a `tf.data.Dataset` of batches, repeated in its own order,
+                or arrays `(x, y[, sample_weight])`, repeated and shuffled.
+            batch_size: batch size of arrays; default 32.
+            meta_batch_size: batch size of a meta set given as arrays; default `batch_size`, and
+                never more than the meta set.
+            validation_split: share of arrays, their last, kept for validation.
+            validation_data: as in Keras.
+            validation_batch_size: as in Keras; default `batch_size`.
+            shuffle: whether arrays are shuffled.
+            class_weight: factor of each class's examples in the loss, multiplied with
+                `sample_weight` where both are given.
+            sample_weight: factor of each example in the loss, (N,).
+            **kwargs: Keras's own: `epochs`, `callbacks`, `verbose`, `initial_epoch`,
+                `steps_per_epoch`, `validation_steps`, `validation_freq`.
+
+        Returns:
+            Keras's history.
+
+        Raises:
+            TypeError: data of another kind; labels that are neither integers nor one-hot.
+            ValueError: the model is not compiled or ends in softmax; lengths, shapes or labels
+                that do not fit; empty data.
+        """
+        if not self.compiled:
+            raise ValueError("Call compile() before fit().")
+        training = training_data.read(x, y, sample_weight, name="the training data")
+        if validation_split and validation_data is None:
+            training, validation_data = training_data.split_validation(training, validation_split)
+        meta = None if meta_data is None else training_data.read_pair(meta_data, name="meta_data")
+        num_classes = self._prepare(training)
+        training_data.check_classes(training, meta, num_classes)
+
+        order = {"seed": self.seed, "steps_taken": self._steps_taken}
+        batches = training_data.training_batches(
+            training,
+            batch_size=batch_size,
+            shuffle=shuffle,
+            class_weight=class_weight,
+            num_classes=num_classes,
+            **order,
+        )
+        if meta is None:
+            batches = batches.map(lambda *batch: (batch, ()))
+        else:
+            meta_batch_size = meta_batch_size or batch_size or training_data.DEFAULT_BATCH_SIZE
+            batches = tf.data.Dataset.zip(
+                batches, training_data.meta_batches(meta, batch_size=meta_batch_size, **order)
+            )
+        return super().fit(
+            batches.prefetch(tf.data.AUTOTUNE),
+            validation_data=validation_data,
+            shuffle=False,  # the batches are in their order already
+            validation_batch_size=validation_batch_size or batch_size,
+            **kwargs,
+        )
+
+    def export(self, filepath: str, format: str = "tf_saved_model", **kwargs: Any) -> None:
+        """Exports the classifier alone, for use without this library.
+
+        The exported model takes what the classifier takes and answers a dict of `logits` and
+        `probabilities`, both (B, C).
+
+        Args:
+            filepath: where to write.
+            format: as in `keras.Model.export`; default a TensorFlow SavedModel.
+            **kwargs: as in `keras.Model.export`.
+        """
+        serving.serving_model(self.classifier).export(filepath, format=format, **kwargs)
+
+    def get_config(self) -> dict[str, Any]:
+        """Configuration, the classifier's included."""
+        return {
+            "classifier": keras.saving.serialize_keras_object(self.classifier),
+            "seed": self.seed,
+            "name": self.name,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Method:
+        """Rebuilds the model from `get_config`."""
+        classifier = keras.saving.deserialize_keras_object(
+            config["classifier"], custom_objects=custom_objects
+        )
+        return cls(**{**config, "classifier": classifier})
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        """Compiles a loaded model and gives its optimizers their variables, to be loaded."""
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        if self.built:
+            self.build_optimizers()
+
+    def build_optimizers(self) -> None:
+        """Creates the optimizer's variables, for the classifier's weights alone."""
+        self.optimizer.build(self.classifier.trainable_variables)
+
+    def save_own_variables(self, store: Any) -> None:
+        """Stores the random state of dropout and the like, which Keras leaves out."""
+        super().save_own_variables(store)
+        for number, state in enumerate(random_states(self.classifier)):
+            store[f"random_state_{number}"] = state
+
+    def load_own_variables(self, store: Any) -> None:
+        """Restores what `save_own_variables` stored."""
+        states = random_states(self.classifier)
+        for number, state in enumerate(states):
+            state.assign(store[f"random_state_{number}"])
+
+    def _prepare(self, training: training_data.Arrays | tf.data.Dataset) -> int:
+        """Builds all variables before training, so that callbacks can restore them."""
+        spec = training_data.input_spec(training)
+        num_classes = classifiers.number_of_classes(self.classifier, spec)
+        if not classifiers.answers_are_known(self.classifier):
+            answers = self.classifier(training_data.first_examples(training), training=False)
+            classifiers.check_answers(answers.numpy(), self.classifier.name)
+        if not self.classifier.trainable_variables:
+            raise ValueError("The classifier has no trainable weights: every layer is frozen.")
+        self.build_optimizers()
+        return num_classes
+
+    def _steps_taken(self) -> int:
+        return int(self.optimizer.iterations.numpy())
+
+
+def mean_over_batch(values: tf.Tensor, sample_weight: tf.Tensor | None) -> tf.Tensor:
+    """Divides per-example values (B, K) by B, each example's times its sample weight (B, 1)."""
+    if sample_weight is not None:
+        values *= sample_weight
+    return values / tf.cast(tf.shape(values)[0], values.dtype)
+
+
+def _column(sample_weight: tf.Tensor | None, like: tf.Tensor) -> tf.Tensor | None:
+    if sample_weight is None:
+        return None
+    return tf.cast(tf.reshape(sample_weight, (-1, 1)), like.dtype)
+
+
+def _check_loss(loss: Any) -> None:
+    if loss is None:
+        return
+    cross_entropies = (
+        keras.losses.SparseCategoricalCrossentropy,
+        keras.losses.CategoricalCrossentropy,
+    )
+    config = loss.get_config() if isinstance(loss, cross_entropies) else {}
+    if not config.get("from_logits") or config.get("label_smoothing"):
+        raise ValueError(
+            "The loss is the cross-entropy on logits and can be left out; allowed beside that: "
+            "Sparse- or CategoricalCrossentropy(from_logits=True) without label smoothing. "
+            f"Received: loss={loss!r}"
+        )

@@ -1,0 +1,199 @@
+"""`MetaMethod`: the engine of every method that learns from a meta set in each training step.
+
+The outer parameters phi say how the logit gradient u(phi) of a step is made: class-level weights
+(GDW), a weight per example (MW-Net), an epsilon per example (L2RW), soft labels, ... One step on
+a training batch and a meta batch is, whatever phi is,
+
+    1. forward pass on the training batch                              logits z
+    2. phi  = outer_parameters(z), from the outer model V_Theta or a table
+    3. theta' = theta - alpha J(z)^T u(phi) / B                        virtual step
+    4. L    = cross-entropy of the classifier with theta' on the meta batch
+    5. g    = dL / d phi, and dL / d Theta through step 2              meta gradient
+    6. Theta <- outer optimizer(Theta, dL / d Theta)
+    7. phi' = updated_outer_parameters(phi, g)
+    8. theta <- optimizer(theta, J(z)^T u(phi') / B)                   actual step
+
+so a method is three short functions: phi, u(phi), phi'.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from gdw_tf.class_gradients import ClassGradients, class_gradients
+from gdw_tf.lookahead import ForwardPass, virtual_logits
+from gdw_tf.methods.base import Method, mean_over_batch
+from gdw_tf.optimizers import CoupledAdam
+from gdw_tf.weight_net import build_weight_net
+
+
+class MetaMethod(Method):
+    """Base class of the meta methods, with a weight net as outer model.
+
+    Args:
+        classifier: any Keras model that answers logits, (B, C).
+        virtual_lr: alpha of the virtual step; by default the optimizer's current rate. To be
+            given with an optimizer whose rate is not that of a gradient-descent step (Adam).
+        hidden_units: width of the weight net; default 100.
+        seed: seed of the order in which `fit` takes arrays.
+        name: the model's name.
+
+    Raises:
+        TypeError: `classifier` is not a Keras model.
+        ValueError: `classifier` ends in softmax; `hidden_units` or `virtual_lr` not positive.
+    """
+
+    option_names = ("virtual_lr", "hidden_units")
+    reported = ("meta_loss", "meta_accuracy", "first_stage_weight", "target_weight")
+
+    def __init__(
+        self,
+        classifier: keras.Model,
+        *,
+        virtual_lr: float | None = None,
+        hidden_units: int = 100,
+        seed: int | None = None,
+        name: str | None = None,
+    ) -> None:
+        super().__init__(classifier, seed=seed, name=name)
+        if virtual_lr is not None and not virtual_lr > 0.0:
+            raise ValueError(f"virtual_lr must be positive. Received: {virtual_lr}")
+        self.virtual_lr = virtual_lr
+        self.hidden_units = hidden_units
+        self.weight_net = build_weight_net(hidden_units)
+
+    # What a method says.
+
+    def outer_parameters(self, gradients: ClassGradients) -> tf.Tensor:
+        """Makes phi of the batch: weights that multiply D1, (B, C) or (B, 1)."""
+        raise NotImplementedError(f"{type(self).__name__} must define outer_parameters.")
+
+    def logit_gradient(self, gradients: ClassGradients, outer: tf.Tensor) -> tf.Tensor:
+        """Makes u(phi), (B, C), of the outer parameters; by default phi * D1."""
+        return outer * gradients.gradient
+
+    def updated_outer_parameters(
+        self, gradients: ClassGradients, outer: tf.Tensor, meta_gradient: tf.Tensor
+    ) -> tf.Tensor:
+        """Makes phi' from phi and g, both of one shape; the outer model has been updated."""
+        raise NotImplementedError(f"{type(self).__name__} must define updated_outer_parameters.")
+
+    # The engine.
+
+    def training_gradient(
+        self, forward: ForwardPass, batch: tuple[Any, ...], meta_batch: tuple[Any, ...]
+    ) -> dict[str, tf.Tensor]:
+        """Finds u(phi') through the virtual step."""
+        _, labels, sample_weight = batch
+        gradients = class_gradients(forward.logits, labels)
+        outer_variables = self.weight_net.trainable_variables
+        virtual_lr = self.current_virtual_lr()
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch([variable.value for variable in outer_variables])
+            outer = self.outer_parameters(gradients)
+            tape.watch(outer)
+            virtual_gradient = mean_over_batch(self.logit_gradient(gradients, outer), sample_weight)
+            meta_logits = virtual_logits(
+                self.classifier,
+                forward.variables,
+                forward.gradients(virtual_gradient),
+                virtual_lr,
+                meta_batch[0],
+            )
+            meta_loss = self.meta_loss(meta_logits, *meta_batch[1:])
+        meta_gradient, *outer_gradients = tape.gradient(
+            meta_loss,
+            [outer, *outer_variables],
+            unconnected_gradients=tf.UnconnectedGradients.ZERO,
+        )
+        self.weight_optimizer.apply(outer_gradients, outer_variables)
+        updated = self.updated_outer_parameters(gradients, outer, meta_gradient)
+        return {
+            "cross_entropy": gradients.cross_entropy,
+            "virtual_lr": virtual_lr,
+            "first_stage_weights": outer,
+            "meta_gradient": meta_gradient,
+            "second_stage_weights": updated,
+            "logit_gradient": self.logit_gradient(gradients, updated),
+            "meta_loss": meta_loss,
+            "meta_accuracy": _accuracy(meta_logits, meta_batch[1]),
+            "first_stage_weight": tf.reduce_mean(outer),
+            "target_weight": tf.reduce_sum(updated * labels, axis=1),
+        }
+
+    def meta_loss(
+        self, logits: tf.Tensor, labels: tf.Tensor, sample_weight: tf.Tensor | None
+    ) -> tf.Tensor:
+        """The mean cross-entropy on the meta batch, a scalar."""
+        losses = tf.nn.softmax_cross_entropy_with_logits(labels=labels, logits=logits)
+        return tf.reduce_sum(mean_over_batch(losses[:, tf.newaxis], sample_weight))
+
+    def current_virtual_lr(self) -> tf.Tensor:
+        """The rate alpha of the virtual step, a scalar."""
+        rate = self.optimizer.learning_rate if self.virtual_lr is None else self.virtual_lr
+        return tf.convert_to_tensor(rate)
+
+    # Keras's life cycle.
+
+    def compile(
+        self,
+        optimizer: Any = None,
+        loss: Any = None,
+        *,
+        weight_optimizer: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        """Configures training; see `Method.compile`.
+
+        Args:
+            optimizer: of the classifier; default `CoupledSGD()`.
+            loss: left out.
+            weight_optimizer: of the weight net, an optimizer or its name; default
+                `CoupledAdam()`, the paper's (rate 1e-3, decay 1e-4).
+            **kwargs: as in `Method.compile`.
+
+        Raises:
+            ValueError: another loss; an optimizer other than SGD without `virtual_lr`.
+        """
+        super().compile(optimizer, loss, **kwargs)
+        inner = getattr(self.optimizer, "inner_optimizer", self.optimizer)
+        if self.virtual_lr is None and not isinstance(inner, keras.optimizers.SGD):
+            raise ValueError(
+                f"virtual_lr must be given with {type(inner).__name__}: its learning rate is not "
+                "that of a gradient-descent step. Received: virtual_lr=None"
+            )
+        self.weight_optimizer = keras.optimizers.get(weight_optimizer or CoupledAdam())
+
+    def fit(self, x: Any = None, y: Any = None, *, meta_data: Any = None, **kwargs: Any):
+        """Trains as `Method.fit` does; `meta_data` is required."""
+        if meta_data is None:
+            raise ValueError(f"{type(self).__name__} needs a meta set. Received: meta_data=None")
+        return super().fit(x, y, meta_data=meta_data, **kwargs)
+
+    def get_config(self) -> dict[str, Any]:
+        """Configuration, the classifier's included."""
+        return {
+            **super().get_config(),
+            "virtual_lr": self.virtual_lr,
+            "hidden_units": self.hidden_units,
+        }
+
+    def get_compile_config(self) -> dict[str, Any]:
+        """Keras's, with the weight net's optimizer."""
+        return {
+            **super().get_compile_config(),
+            "weight_optimizer": keras.saving.serialize_keras_object(self.weight_optimizer),
+        }
+
+    def build_optimizers(self) -> None:
+        """Creates the variables of both optimizers."""
+        super().build_optimizers()
+        self.weight_optimizer.build(self.weight_net.trainable_variables)
+
+
+def _accuracy(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+    right = tf.equal(tf.argmax(logits, axis=1), tf.argmax(labels, axis=1))
+    return tf.reduce_mean(tf.cast(right, logits.dtype))

@@ -1,0 +1,32 @@
+"""MW-Net: a learned weight for each example, from its loss.
+
+    phi    = V(cross-entropy)                (B, 1)
+    u(phi) = phi * D1
+    phi'   = V(cross-entropy), after V's own step
+
+Source: Shu et al., "Meta-Weight-Net: Learning an Explicit Mapping For Sample Weighting",
+NeurIPS 2019, algorithm 1.
+"""
+
+from __future__ import annotations
+
+import keras
+import tensorflow as tf
+
+from gdw_tf.class_gradients import ClassGradients
+from gdw_tf.methods.meta import MetaMethod
+
+
+@keras.saving.register_keras_serializable("gdw_tf")
+class MWNet(MetaMethod):
+    """Meta-Weight-Net; see `MetaMethod` for the arguments."""
+
+    def outer_parameters(self, gradients: ClassGradients) -> tf.Tensor:
+        """One weight an example, (B, 1)."""
+        return self.weight_net(gradients.cross_entropy)
+
+    def updated_outer_parameters(
+        self, gradients: ClassGradients, outer: tf.Tensor, meta_gradient: tf.Tensor
+    ) -> tf.Tensor:
+        """The weights that the updated weight net gives, (B, 1)."""
+        return self.weight_net(gradients.cross_entropy)

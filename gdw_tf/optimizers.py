@@ -1,0 +1,156 @@
+"""SGD and Adam with coupled weight decay.
+
+Weight decay comes in two kinds. Decoupled, as in `keras.optimizers` (`weight_decay=`), it shrinks
+the variable beside the optimizer's step. Coupled, as the paper's experiments use it, it is the
+gradient of an L2 penalty,
+
+    g <- g + weight_decay * theta,
+
+so it passes through momentum and through Adam's normalisation, and it acts on every trainable
+variable, biases and normalisation scales included. The two train differently.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+from keras import ops
+
+
+@keras.saving.register_keras_serializable("gdw_tf")
+class CoupledSGD(keras.optimizers.SGD):
+    """Stochastic gradient descent with momentum and coupled weight decay.
+
+    ```
+    g <- g + weight_decay * theta
+    m <- momentum * m + g
+    theta <- theta - learning_rate * m        (with nesterov: g + momentum * m for m)
+    ```
+
+    The momentum buffer holds gradients and the current learning rate scales all of it;
+    `keras.optimizers.SGD` scales each gradient by the rate of its own step instead. The two
+    differ whenever a schedule moves.
+
+    Args:
+        learning_rate: a float, a callable or a `LearningRateSchedule`; default 0.1.
+        momentum: in [0, 1]; default 0.9.
+        weight_decay: coefficient of the coupled decay; default 5e-4.
+        nesterov: whether to use Nesterov momentum; default `False`.
+        **kwargs: further arguments of `keras.optimizers.SGD` (clipping, averaging, name).
+
+    Raises:
+        ValueError: `weight_decay` is negative.
+    """
+
+    def __init__(
+        self,
+        learning_rate: Any = 0.1,
+        momentum: float = 0.9,
+        weight_decay: float = 5e-4,
+        nesterov: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(learning_rate, momentum=momentum, nesterov=nesterov, **kwargs)
+        self.coupled_weight_decay = _checked_weight_decay(weight_decay)
+
+    def update_step(self, gradient: Any, variable: keras.Variable, learning_rate: Any) -> None:
+        """Updates one variable; called by Keras."""
+        learning_rate = ops.cast(learning_rate, variable.dtype)
+        gradient = _with_decay(gradient, variable, self.coupled_weight_decay)
+        if self.momentum != 0:
+            buffer = self.momentums[self._get_variable_index(variable)]
+            self.assign(buffer, self.momentum * buffer + gradient)
+            gradient = gradient + self.momentum * buffer if self.nesterov else buffer
+        self.assign_sub(variable, learning_rate * gradient)
+
+    def get_config(self) -> dict[str, Any]:
+        """Configuration with the coupled `weight_decay`."""
+        return {**super().get_config(), "weight_decay": self.coupled_weight_decay}
+
+
+@keras.saving.register_keras_serializable("gdw_tf")
+class CoupledAdam(keras.optimizers.Optimizer):
+    """Adam (Kingma & Ba 2015, algorithm 1) with coupled weight decay.
+
+    ```
+    g <- g + weight_decay * theta
+    m <- beta_1 * m + (1 - beta_1) * g
+    v <- beta_2 * v + (1 - beta_2) * g^2
+    theta <- theta - learning_rate * (m / (1 - beta_1^t)) / (sqrt(v / (1 - beta_2^t)) + epsilon)
+    ```
+
+    `epsilon` is added after the bias correction; `keras.optimizers.Adam` adds it before.
+
+    Args:
+        learning_rate: a float, a callable or a `LearningRateSchedule`; default 1e-3.
+        beta_1: decay rate of the first moment; default 0.9.
+        beta_2: decay rate of the second moment; default 0.999.
+        epsilon: default 1e-8.
+        weight_decay: coefficient of the coupled decay; default 1e-4.
+        name: the optimizer's name.
+        **kwargs: further arguments of `keras.optimizers.Optimizer` (clipping, averaging).
+
+    Raises:
+        ValueError: `weight_decay` is negative.
+    """
+
+    def __init__(
+        self,
+        learning_rate: Any = 1e-3,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        weight_decay: float = 1e-4,
+        name: str = "coupled_adam",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(learning_rate, name=name, **kwargs)
+        self.beta_1 = beta_1
+        self.beta_2 = beta_2
+        self.epsilon = epsilon
+        self.coupled_weight_decay = _checked_weight_decay(weight_decay)
+
+    def build(self, variables: list[keras.Variable]) -> None:
+        """Creates the two moments of each variable; called by Keras."""
+        if self.built:
+            return
+        super().build(variables)
+        self.first_moments = self.add_optimizer_variables(variables, "first_moment")
+        self.second_moments = self.add_optimizer_variables(variables, "second_moment")
+
+    def update_step(self, gradient: Any, variable: keras.Variable, learning_rate: Any) -> None:
+        """Updates one variable; called by Keras."""
+        learning_rate = ops.cast(learning_rate, variable.dtype)
+        gradient = _with_decay(gradient, variable, self.coupled_weight_decay)
+        step = ops.cast(self.iterations + 1, variable.dtype)
+        index = self._get_variable_index(variable)
+        first, second = self.first_moments[index], self.second_moments[index]
+        self.assign(first, self.beta_1 * first + (1.0 - self.beta_1) * gradient)
+        self.assign(second, self.beta_2 * second + (1.0 - self.beta_2) * ops.square(gradient))
+        # A Python float as base: `ops.cast` would round it to float32 on its way to float64.
+        mean = first / (1.0 - self.beta_1**step)
+        variance = second / (1.0 - self.beta_2**step)
+        self.assign_sub(variable, learning_rate * mean / (ops.sqrt(variance) + self.epsilon))
+
+    def get_config(self) -> dict[str, Any]:
+        """Configuration with the coupled `weight_decay`."""
+        return {
+            **super().get_config(),
+            "beta_1": self.beta_1,
+            "beta_2": self.beta_2,
+            "epsilon": self.epsilon,
+            "weight_decay": self.coupled_weight_decay,
+        }
+
+
+def _with_decay(gradient: Any, variable: keras.Variable, weight_decay: float) -> tf.Tensor:
+    # The decay touches every row, so the sparse gradient of an embedding is made dense.
+    return ops.cast(tf.convert_to_tensor(gradient), variable.dtype) + weight_decay * variable
+
+
+def _checked_weight_decay(weight_decay: float) -> float:
+    if not weight_decay >= 0.0:
+        raise ValueError(f"weight_decay must be at least 0. Received: {weight_decay}")
+    return weight_decay
