@@ -1,0 +1,31 @@
+"""Evaluates a checkpoint of a run on its test set and prints the result as JSON.
+
+Usage: python -m gdw_tf.evaluate WORKDIR [--checkpoint=best]
+"""
+
+from __future__ import annotations
+
+import json
+
+from gdw_tf import cli, data, run_loading, train_flags
+
+
+def main(argv: list[str]) -> None:
+    """Prints loss and accuracy on the test set."""
+    with cli.user_errors():
+        workdir, settings = run_loading.open_run(argv)
+        model = run_loading.load_checkpoint(workdir)
+        source = data.load(
+            settings.dataset,
+            data_dir=train_flags.DATA_DIR.value,
+            download=train_flags.DOWNLOAD.value,
+        )
+    results = model.evaluate(
+        data.evaluation_batches(source.x_test, source.y_test), return_dict=True, verbose=0
+    )
+    checkpoint = run_loading.CHECKPOINT.value
+    print(json.dumps({"checkpoint": checkpoint, "examples": len(source.y_test), **results}))
+
+
+if __name__ == "__main__":
+    cli.run(main, doc=__doc__, groups={"Options": run_loading.FLAGS_OF_A_RUN})

@@ -1,0 +1,88 @@
+"""From settings to the parts of a run: data, model, streams of batches.
+
+Everything here is public API put together; a script of your own can do the same in as few lines.
+"""
+
+from __future__ import annotations
+
+import keras
+import tensorflow as tf
+
+from gdw_tf import data, networks
+from gdw_tf.methods import METHODS, Method
+from gdw_tf.methods.meta import MetaMethod
+from gdw_tf.optimizers import CoupledAdam, CoupledSGD
+from gdw_tf.settings import Settings
+
+
+def prepare_data(settings: Settings, source: data.Source) -> data.NoisyData:
+    """Splits off the meta set and corrupts the training labels as the settings say.
+
+    Raises:
+        ValueError: the settings ask for more than the source has.
+    """
+    return data.prepare(
+        source,
+        num_meta=settings.num_meta,
+        noise=settings.noise,
+        noise_rate=settings.noise_rate,
+        imbalance_factor=settings.imbalance_factor,
+        train_examples=settings.train_examples,
+        seed=settings.seed,
+    )
+
+
+def build_model(settings: Settings, source: data.Source) -> Method:
+    """Builds and compiles the model of a run; its first weights are a function of the seed."""
+    keras.utils.set_random_seed(settings.seed)
+    classifier = networks.build(
+        settings.network,
+        num_classes=source.num_classes,
+        image_shape=source.image_shape,
+        mean=source.mean,
+        std=source.std,
+    )
+    method = METHODS[settings.method]
+    options = {name: getattr(settings, name) for name in method.option_names}
+    model = method(classifier, seed=settings.seed, **options)
+    optimizers = {
+        "optimizer": CoupledSGD(settings.learning_rate, settings.momentum, settings.weight_decay)
+    }
+    if isinstance(model, MetaMethod):
+        optimizers["weight_optimizer"] = CoupledAdam(
+            settings.weight_net_learning_rate, weight_decay=settings.weight_net_weight_decay
+        )
+    model.compile(**optimizers, metrics=["accuracy"])
+    return model
+
+
+def steps_per_epoch(settings: Settings, noisy: data.NoisyData) -> int:
+    """Training steps an epoch: one pass over the training set where nothing else is said."""
+    return settings.steps_per_epoch or -(-len(noisy.y_train) // settings.batch_size)
+
+
+def batch_streams(
+    settings: Settings, source: data.Source, noisy: data.NoisyData, initial_epoch: int
+) -> tuple[tf.data.Dataset, tf.data.Dataset]:
+    """The endless streams of training and meta batches from the start of an epoch on."""
+    steps = steps_per_epoch(settings, noisy)
+    # An epoch of so many steps need not be a whole pass over the training set.
+    steps_per_pass = -(-len(noisy.y_train) // settings.batch_size)
+    passes, steps_into_pass = divmod(initial_epoch * steps, steps_per_pass)
+    common = {"seed": settings.seed, "augment": source.augment}
+    training = data.training_batches(
+        noisy.x_train,
+        noisy.y_train,
+        batch_size=settings.batch_size,
+        initial_epoch=passes,
+        **common,
+    ).skip(steps_into_pass)
+    meta = data.meta_batches(
+        noisy.x_meta,
+        noisy.y_meta,
+        batch_size=settings.meta_batch_size,
+        steps_per_epoch=steps,
+        initial_epoch=initial_epoch,
+        **common,
+    )
+    return training, meta

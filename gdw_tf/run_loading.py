@@ -1,0 +1,52 @@
+"""What the programs that work on a finished run share: finding it, its settings and its model."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import keras
+from absl import flags
+
+from gdw_tf import train_flags
+from gdw_tf.methods import Method
+from gdw_tf.settings import Settings
+from gdw_tf.workdir import Workdir
+
+CHECKPOINT = flags.DEFINE_enum(
+    "checkpoint", "latest", ["latest", "best"], "Checkpoint of the run (best: by test accuracy)."
+)
+FLAGS_OF_A_RUN = [CHECKPOINT, train_flags.WORKDIR, train_flags.DATA_DIR, train_flags.DOWNLOAD]
+
+
+def open_run(argv: list[str]) -> tuple[Workdir, Settings]:
+    """Finds the run that the command line names and takes over its flags.
+
+    Args:
+        argv: the program's name and its positional arguments: the workdir, unless `--workdir` is
+            given.
+
+    Raises:
+        ValueError: not one workdir is named, or it holds no run.
+    """
+    named = [*argv[1:], *([train_flags.WORKDIR.value] if train_flags.WORKDIR.value else [])]
+    if len(named) != 1:
+        raise ValueError(f"Name one workdir. Received: {named}")
+    workdir = Workdir(Path(named[0]))
+    if not workdir.flags.exists():
+        raise ValueError(f"There is no run in this workdir. Received: {workdir.root}")
+    # Once more, the run's flags first: what the command line says beside them holds.
+    flags.FLAGS([argv[0], f"--flagfile={workdir.flags}", *sys.argv[1:]])
+    return workdir, train_flags.settings_from_flags()
+
+
+def load_checkpoint(workdir: Workdir) -> Method:
+    """Loads the checkpoint that `--checkpoint` names.
+
+    Raises:
+        ValueError: the run has none yet.
+    """
+    path = workdir.checkpoint(CHECKPOINT.value)
+    if not path.exists():
+        raise ValueError(f"The run has no such checkpoint yet. Received: {path}")
+    return keras.models.load_model(path)

@@ -1,0 +1,128 @@
+"""`Settings`: everything that decides what a run computes, one field for each flag of training.
+
+What a user leaves out takes the paper's value for the data set (Chen et al., NeurIPS 2021,
+section 4.1); the digits, which the paper does not have, get values of the same kind.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from gdw_tf import data, networks
+from gdw_tf.data.noise import KINDS
+from gdw_tf.methods import METHODS
+
+_CIFAR = {
+    "noise": "uniform",
+    "noise_rate": 0.4,
+    "num_meta": 1000,
+    "network": "resnet32",
+    "epochs": 80,
+}
+DEFAULTS: dict[str, dict[str, Any]] = {
+    "digits": {
+        "noise": "flip",
+        "noise_rate": 0.4,
+        "num_meta": 50,
+        "network": "small_cnn",
+        "epochs": 60,
+    },
+    "cifar10": _CIFAR,
+    "cifar100": _CIFAR,
+}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The settings of a run; `resolve` fills in what depends on the data set.
+
+    Attributes stand for the flags of the same names; see `python -m gdw_tf.train --help`.
+
+    Raises:
+        ValueError: a value out of its range, named with what is allowed.
+    """
+
+    dataset: str
+    noise: str
+    noise_rate: float
+    imbalance_factor: float = 1.0
+    num_meta: int
+    train_examples: int | None = None
+    method: str = "gdw"
+    network: str
+    epochs: int
+    steps_per_epoch: int | None = None
+    batch_size: int = 100
+    meta_batch_size: int = 100
+    learning_rate: float = 0.1
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    outer_lr: float | str = "auto"
+    clip: float = 0.2
+    zero_mean: bool = True
+    virtual_lr: float | None = None
+    hidden_units: int = 100
+    weight_net_learning_rate: float = 1e-3
+    weight_net_weight_decay: float = 1e-4
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Checks every value."""
+        for name, allowed in {
+            "dataset": data.names(),
+            "noise": KINDS,
+            "method": tuple(METHODS),
+            "network": networks.names(),
+        }.items():
+            _check(name, getattr(self, name), getattr(self, name) in allowed, ", ".join(allowed))
+        for name in ("num_meta", "epochs", "batch_size", "meta_batch_size", "hidden_units"):
+            _check(name, getattr(self, name), getattr(self, name) >= 1, "at least 1")
+        for name in ("train_examples", "steps_per_epoch"):
+            value = getattr(self, name)
+            _check(name, value, value is None or value >= 1, "at least 1")
+        for name in ("noise_rate", "momentum"):
+            _check(name, getattr(self, name), 0.0 <= getattr(self, name) <= 1.0, "0 to 1")
+        for name in ("weight_decay", "clip", "weight_net_weight_decay"):
+            _check(name, getattr(self, name), getattr(self, name) >= 0.0, "at least 0")
+        for name in ("learning_rate", "weight_net_learning_rate"):
+            _check(name, getattr(self, name), getattr(self, name) > 0.0, "above 0")
+        _check(
+            "imbalance_factor",
+            self.imbalance_factor,
+            0.0 < self.imbalance_factor <= 1.0,
+            "above 0, up to 1",
+        )
+        _check("virtual_lr", self.virtual_lr, not (self.virtual_lr or 1.0) <= 0.0, "above 0")
+        is_rate = not isinstance(self.outer_lr, str) and self.outer_lr >= 0.0
+        _check("outer_lr", self.outer_lr, self.outer_lr == "auto" or is_rate, "auto, or at least 0")
+        _check("seed", self.seed, self.seed >= 0, "at least 0")
+        if self.noise == "none" and self.noise_rate > 0.0:
+            raise ValueError(
+                f"noise_rate needs a kind of noise. Received: noise=none, "
+                f"noise_rate={self.noise_rate}; allowed: 0, or noise uniform or flip."
+            )
+
+
+def resolve(**given: Any) -> Settings:
+    """Makes settings of what a user gave; `None` stands for what was left out.
+
+    Noise defaults to the data set's, unless an imbalance factor is given: the paper's long-tailed
+    experiments have clean labels.
+
+    Raises:
+        ValueError: as `Settings`.
+    """
+    given = {name: value for name, value in given.items() if value is not None}
+    dataset = given.setdefault("dataset", "digits")
+    _check("dataset", dataset, dataset in DEFAULTS, ", ".join(DEFAULTS))
+    defaults = dict(DEFAULTS[dataset])
+    long_tailed = given.get("imbalance_factor", 1.0) < 1.0 and "noise_rate" not in given
+    if given.get("noise", "none" if long_tailed else None) == "none":
+        defaults |= {"noise": "none", "noise_rate": 0.0}
+    return Settings(**{**defaults, **given})
+
+
+def _check(name: str, value: Any, holds: bool, allowed: str) -> None:
+    if not holds:
+        raise ValueError(f"{name} is out of range. Received: {name}={value}; allowed: {allowed}.")

@@ -1,0 +1,150 @@
+"""Trains a classifier on noisy or imbalanced labels with the help of a small clean set.
+
+Usage: python -m gdw_tf.train [--dataset=cifar10] [--method=gdw] [--noise=flip --noise_rate=0.4] ...
+
+Without any flag: GDW on scikit-learn's handwritten digits with 40 % flip noise.
+
+The working directory gets the flags, the metrics of every epoch, TensorBoard events, checkpoints,
+a summary and the classifier as a SavedModel.
+"""
+
+from __future__ import annotations
+
+import platform
+import shlex
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+import gdw_tf
+from gdw_tf import callbacks, cli, data, experiment, train_flags
+from gdw_tf.methods import CE
+from gdw_tf.schedules import cosine_by_epoch
+from gdw_tf.settings import Settings
+from gdw_tf.workdir import Workdir
+
+LAST_EPOCHS = 5  # the paper reports the mean test accuracy of the last five epochs
+
+
+def main(argv: list[str]) -> None:
+    """Runs one training, from flags to summary and export."""
+    with cli.user_errors():
+        if argv[1:]:
+            raise ValueError(f"All arguments are flags. Received: {' '.join(argv[1:])}")
+        settings = train_flags.settings_from_flags()
+        workdir = Workdir(Path(train_flags.WORKDIR.value or _new_workdir(settings)))
+        workdir.check(settings, train_flags.RESUME.value)
+        source = data.load(
+            settings.dataset,
+            data_dir=train_flags.DATA_DIR.value,
+            download=train_flags.DOWNLOAD.value,
+        )
+        noisy = experiment.prepare_data(settings, source)
+        latest = workdir.checkpoint("latest")
+        resuming = latest.exists()
+        model = (
+            keras.models.load_model(latest)
+            if resuming
+            else experiment.build_model(settings, source)
+        )
+        workdir.create(
+            [*train_flags.flag_lines(settings), *train_flags.location_lines()],
+            command=f"python -m gdw_tf.train {shlex.join(sys.argv[1:])}".strip(),
+        )
+
+    steps = experiment.steps_per_epoch(settings, noisy)
+    initial_epoch = int(model.optimizer.iterations.numpy()) // steps if resuming else 0
+    workdir.drop_rows_from(initial_epoch)
+    print(
+        f"{settings.method} on {settings.dataset}: {len(noisy.y_train)} training images, "
+        f"{100 * noisy.noise_rate:.1f} % wrong labels, {len(noisy.y_meta)} meta images, "
+        f"{len(noisy.y_test)} test images\nworkdir {workdir.root}",
+        flush=True,
+    )
+    if initial_epoch:
+        print(f"going on after epoch {initial_epoch}", flush=True)
+    training, meta = experiment.batch_streams(settings, source, noisy, initial_epoch)
+    if isinstance(model, CE):
+        meta = data.evaluation_batches(noisy.x_meta, noisy.y_meta)  # evaluated only
+    try:
+        model.fit(
+            training,
+            meta_data=meta,
+            validation_data=data.evaluation_batches(noisy.x_test, noisy.y_test),
+            epochs=settings.epochs,
+            initial_epoch=initial_epoch,
+            steps_per_epoch=steps,
+            callbacks=_callbacks(settings, workdir),
+            verbose=1 if sys.stdout.isatty() else 2,
+        )
+    except FloatingPointError as error:
+        cli.fail(f"{error} Training stopped; the last good checkpoint is {latest}")
+    model.export(str(workdir.export), verbose=False)
+    summary = summarize(settings, noisy, workdir.rows())
+    workdir.write_summary(summary)
+    print(
+        f"test accuracy {100 * summary['final_accuracy']:.2f} % (mean of the last {LAST_EPOCHS} "
+        f"epochs), best {100 * summary['best_accuracy']:.2f} %, "
+        f"{summary['seconds_per_step']:.4f} s a step"
+    )
+
+
+def summarize(
+    settings: Settings, noisy: data.NoisyData, rows: list[dict[str, str]]
+) -> dict[str, Any]:
+    """The results of a run, from the rows of its metrics."""
+    accuracies = [float(row["val_accuracy"]) for row in rows]
+    seconds = [float(row["seconds_per_step"]) for row in rows]
+    return {
+        "method": settings.method,
+        "dataset": settings.dataset,
+        "seed": settings.seed,
+        "epochs": len(rows),
+        "final_accuracy": float(np.mean(accuracies[-LAST_EPOCHS:])),
+        "best_accuracy": max(accuracies),
+        # The first epoch of a process holds the tracing of the step.
+        "seconds_per_step": float(np.median(seconds[1:] or seconds)),
+        "noise_rate": noisy.noise_rate,
+        "class_counts": noisy.class_counts,
+        "versions": {
+            "gdw_tf": gdw_tf.__version__,
+            "tensorflow": tf.__version__,
+            "keras": keras.__version__,
+            "numpy": np.__version__,
+            "python": platform.python_version(),
+        },
+    }
+
+
+def _callbacks(settings: Settings, workdir: Workdir) -> list[keras.callbacks.Callback]:
+    """In this order: a checkpoint is written last, when the epoch's row stands in the metrics."""
+    accuracies = [float(row["val_accuracy"]) for row in workdir.rows()]
+    return [
+        keras.callbacks.LearningRateScheduler(
+            cosine_by_epoch(settings.learning_rate, settings.epochs)
+        ),
+        callbacks.StopOnNonFinite(),
+        callbacks.StepTimer(),
+        keras.callbacks.TensorBoard(str(workdir.tensorboard), write_graph=False),
+        keras.callbacks.CSVLogger(str(workdir.metrics), append=True),
+        callbacks.Checkpoints(
+            latest=workdir.checkpoint("latest"),
+            best=workdir.checkpoint("best"),
+            monitor="val_accuracy",
+            best_so_far=max(accuracies, default=-np.inf),
+        ),
+    ]
+
+
+def _new_workdir(settings: Settings) -> str:
+    now = time.strftime("%Y%m%d-%H%M%S")
+    return f"runs/{settings.dataset}-{settings.method}-seed{settings.seed}-{now}"
+
+
+if __name__ == "__main__":
+    cli.run(main, doc=__doc__, groups=train_flags.GROUPS)

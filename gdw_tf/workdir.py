@@ -1,0 +1,116 @@
+"""The directory of a run: what stands where, and that nothing of an earlier run is lost.
+
+flags.txt           the flags that run it again: --flagfile=flags.txt
+metrics.csv         one row an epoch
+checkpoints/        latest.keras, and best.keras by test accuracy
+tensorboard/        events
+summary.json        the results, when the run is complete
+export/             the classifier as a SavedModel
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from gdw_tf.settings import Settings
+from gdw_tf.train_flags import flag_lines, settings_of_lines
+
+
+@dataclasses.dataclass(frozen=True)
+class Workdir:
+    """Paths of a run's files."""
+
+    root: Path
+
+    @property
+    def flags(self) -> Path:
+        """The flag file."""
+        return self.root / "flags.txt"
+
+    @property
+    def metrics(self) -> Path:
+        """The metrics of every epoch."""
+        return self.root / "metrics.csv"
+
+    @property
+    def tensorboard(self) -> Path:
+        """TensorBoard's events."""
+        return self.root / "tensorboard"
+
+    @property
+    def summary(self) -> Path:
+        """The results."""
+        return self.root / "summary.json"
+
+    @property
+    def export(self) -> Path:
+        """The SavedModel."""
+        return self.root / "export"
+
+    def checkpoint(self, which: str) -> Path:
+        """A checkpoint: `"latest"` or `"best"`."""
+        return self.root / "checkpoints" / f"{which}.keras"
+
+    def check(self, settings: Settings, resume: bool) -> None:
+        """Raises an error where a run would harm another; writes nothing.
+
+        Raises:
+            ValueError: the directory holds a run of other settings, or one that is not to be
+                resumed, or files that are no run.
+        """
+        if self.root.is_file():
+            raise ValueError(f"workdir must be a directory. Received: {self.root}, a file")
+        if not self.flags.exists():
+            if self.root.exists() and any(self.root.iterdir()):
+                raise ValueError(f"workdir holds files that are no run. Received: {self.root}")
+            return
+        there = settings_of_lines(self.flags.read_text().splitlines())
+        different = sorted(set(there) ^ set(flag_lines(settings)))
+        if different:
+            raise ValueError(
+                f"workdir {self.root} holds a run of another configuration; choose another. "
+                f"Received, here or there: {' '.join(different)}"
+            )
+        if not resume:
+            raise ValueError(
+                f"workdir {self.root} holds this run already; --resume goes on with it."
+            )
+
+    def create(self, lines: list[str], command: str) -> None:
+        """Makes the directory and writes the flag file, where it is not there yet."""
+        self.checkpoint("latest").parent.mkdir(parents=True, exist_ok=True)
+        if not self.flags.exists():
+            self.flags.write_text("\n".join([f"# {command}", *lines, ""]))
+
+    def rows(self) -> list[dict[str, str]]:
+        """The rows of metrics.csv; none where there is none."""
+        if not self.metrics.exists():
+            return []
+        with self.metrics.open(newline="") as file:
+            return list(csv.DictReader(file))
+
+    def drop_rows_from(self, epoch: int) -> None:
+        """Drops the rows of epochs that are about to be run (again)."""
+        rows = self.rows()
+        kept = [row for row in rows if int(row["epoch"]) < epoch]
+        if len(kept) < len(rows):
+            if not kept:
+                self.metrics.unlink()
+                return
+            aside = self.metrics.with_suffix(".tmp")
+            with aside.open("w", newline="") as file:
+                writer = csv.DictWriter(file, rows[0].keys())
+                writer.writeheader()
+                writer.writerows(kept)
+            os.replace(aside, self.metrics)
+
+    def write_summary(self, summary: dict[str, Any]) -> None:
+        """Writes summary.json in one move."""
+        aside = self.summary.with_suffix(".tmp")
+        aside.write_text(json.dumps(summary, indent=2) + "\n")
+        os.replace(aside, self.summary)
