@@ -85,7 +85,8 @@ def _output_activation(model: keras.Model) -> Callable | None:
     is_a_graph_of_layers = hasattr(model, "outputs")  # functional and sequential models
     if not is_a_graph_of_layers or not model.layers:
         return None
-    last = model.layers[-1]
+    # A functional model may end in an operation, such as `keras.ops.softmax`, that is no layer.
+    last = getattr(model, "operations", model.layers)[-1]
     if isinstance(last, keras.Model):
         return _output_activation(last)
     if isinstance(last, keras.layers.Softmax):

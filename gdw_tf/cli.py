@@ -25,7 +25,6 @@ def run(main: Callable[[list[str]], None], *, doc: str, groups: Groups) -> None:
         doc: what `--help` says first; its first line is the usage.
         groups: the program's flags by heading, for `--help`.
     """
-
     logging.set_verbosity(logging.WARNING)
     tf.get_logger().setLevel("WARNING")
 

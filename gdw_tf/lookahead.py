@@ -68,7 +68,8 @@ class ForwardPass:
             output_gradients.append(tf.cast(regularization_gradient, self.regularization.dtype))
         gradients = self._tape.gradient(
             targets,
-            self.variables,
+            # TensorFlow's variables: of a Keras variable it cannot make a gradient of zeros.
+            [variable.value for variable in self.variables],
             output_gradients=output_gradients,
             unconnected_gradients=tf.UnconnectedGradients.ZERO,
         )
@@ -108,7 +109,9 @@ def virtual_logits(
     with keras.StatelessScope(state_mapping=virtual_weights) as scope:
         logits = classifier(inputs, training=True)
     for state in random_states(classifier):
-        state.assign(scope.get_current_value(state))
+        drawn = scope.get_current_value(state)
+        if drawn is not None:  # an LSTM without dropout has a generator and never draws
+            state.assign(drawn)
     return in_full_precision(logits)
 
 

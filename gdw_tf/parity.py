@@ -37,6 +37,9 @@ TOLERANCE = flags.DEFINE_float(
 
 Recording = dict[str, np.ndarray]
 
+# What NumPy, JSON and a look into the configuration may answer to some other file.
+_NOT_A_RECORDING = (ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile)
+
 
 def load_recording(path: str) -> tuple[dict[str, Any], Recording]:
     """Reads a recording.
@@ -52,9 +55,9 @@ def load_recording(path: str) -> tuple[dict[str, Any], Recording]:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         config = json.loads(str(arrays.pop("config")))
-    except (ValueError, KeyError, AttributeError, zipfile.BadZipFile) as error:
+        method = config["method"].replace("-", "_")
+    except _NOT_A_RECORDING as error:
         raise ValueError(f"{path} is not a recorded run: {error}") from error
-    method = config["method"].replace("-", "_")
     if method not in METHODS or not issubclass(METHODS[method], MetaMethod):
         raise ValueError(f"{path} records an unknown method. Received: {config['method']!r}")
     return {**config, "method": method}, arrays

@@ -15,25 +15,30 @@ def serving_model(classifier: keras.Model) -> keras.Model:
 
     Returns:
         A Keras model of the same inputs answering `{"logits": ..., "probabilities": ...}`, in
-        float32 at least. It shares the classifier's weights.
+        float32 at least. It shares the classifier's weights. A functional or sequential
+        classifier keeps the names and dtypes of its inputs; of a subclassed one Keras records
+        shapes alone, and the inputs are floats.
+
+    Raises:
+        ValueError: the classifier has no weights yet.
     """
-    if hasattr(classifier, "inputs"):  # functional and sequential: keeps names and dtypes
-        inputs = classifier.input
-        return keras.Model(inputs, _answers(classifier(inputs)), name=classifier.name)
-    return _Serving(classifier, name=classifier.name)
+    inputs = _symbolic_inputs(classifier)
+    logits = keras.ops.cast(classifier(inputs, training=False), keras.config.floatx())
+    answers = {"logits": logits, "probabilities": keras.ops.softmax(logits)}
+    return keras.Model(inputs, answers, name=classifier.name)
 
 
-class _Serving(keras.Model):
-    """`serving_model` of a subclassed classifier."""
-
-    def __init__(self, classifier: keras.Model, name: str) -> None:
-        super().__init__(name=name)
-        self.classifier = classifier
-
-    def call(self, inputs: Any) -> dict[str, Any]:
-        return _answers(self.classifier(inputs))
-
-
-def _answers(logits: Any) -> dict[str, Any]:
-    precise = keras.ops.cast(logits, keras.config.floatx())
-    return {"logits": precise, "probabilities": keras.ops.softmax(precise)}
+def _symbolic_inputs(classifier: keras.Model) -> Any:
+    """Symbolic inputs, nested as the classifier takes them."""
+    if not classifier.built:
+        raise ValueError(
+            "The classifier must have weights before it is exported: fit it, or call it on a batch "
+            f"of data. Received: {classifier.name!r}, which is not built"
+        )
+    if isinstance(classifier, keras.Sequential):
+        return classifier.inputs[0]  # its `input` is that of its first call, whatever that was
+    if hasattr(classifier, "inputs"):
+        return classifier.input
+    return keras.tree.map_shape_structure(
+        lambda shape: keras.Input(shape[1:]), classifier.get_build_config()["input_shape"]
+    )

@@ -19,7 +19,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from gdw_tf.data.pipeline import gather_batches, shuffled_pass
+from gdw_tf.data.pipeline import fold, gather_batches, shuffled_passes, stream_key
 from gdw_tf.labels import class_indices, is_one_hot
 
 DEFAULT_BATCH_SIZE = 32
@@ -67,6 +67,8 @@ def read(
                 f"{name} must yield batches (inputs, labels) or (inputs, labels, sample_weight). "
                 f"Received: {x.element_spec}"
             )
+        if x.cardinality() == 0:
+            raise ValueError(f"{name} must hold at least one batch. Received: an empty data set")
         return x
     if isinstance(x, keras.utils.PyDataset) or not _is_arrays(x):
         raise TypeError(f"{name} must be arrays or a tf.data.Dataset. Received: {type(x).__name__}")
@@ -161,7 +163,7 @@ def check_classes(
         present = np.unique(class_indices(meta.labels, num_classes, "the meta labels"))
         missing = sorted(set(range(num_classes)) - set(present.tolist()))
         if missing:
-            warnings.warn(f"No example of class {missing} in the meta set.", stacklevel=3)
+            warnings.warn(f"No example of class {missing} in the meta set.", stacklevel=4)
 
 
 def training_batches(
@@ -191,16 +193,12 @@ def training_batches(
     if isinstance(data, Arrays):
         batch_size = batch_size or DEFAULT_BATCH_SIZE
         indices = (
-            _position(steps_taken).flat_map(
-                lambda position: shuffled_pass(data.size, _key(seed, position))
-            )
+            _order(data, seed, "training", steps_taken).take(data.size)
             if shuffle
             else tf.data.Dataset.range(data.size)
         )
-        batches = gather_batches(indices, _without_none(data), batch_size)
-        # Keras reads the length of an epoch off the data set; a `flat_map` hides it.
-        steps = -(-data.size // batch_size)
-        batches = batches.apply(tf.data.experimental.assert_cardinality(steps))
+        all_full = data.size % batch_size == 0  # makes the batches' shape static, for XLA
+        batches = gather_batches(indices, _without_none(data), batch_size, all_full)
     elif batch_size is not None:
         raise ValueError(
             f"batch_size is for arrays; a tf.data.Dataset holds batches. Received: {batch_size}"
@@ -224,29 +222,20 @@ def meta_batches(
     """
     if not isinstance(data, Arrays):
         return data.repeat()
-    meta_seed = seed + 1  # an order of its own, also where training and meta set are of one size
-
-    def passes(position: tf.Tensor) -> tf.data.Dataset:
-        return tf.data.Dataset.counter().flat_map(
-            lambda number: shuffled_pass(
-                data.size,
-                tf.random.experimental.stateless_fold_in(_key(meta_seed, position), number),
-            )
-        )
-
-    indices = _position(steps_taken).flat_map(passes)
-    return gather_batches(indices, _without_none(data), min(batch_size, data.size))
+    indices = _order(data, seed, "meta", steps_taken)
+    batch_size = min(batch_size, data.size)
+    return gather_batches(indices, _without_none(data), batch_size, drop_remainder=True)
 
 
-def _position(steps_taken: Callable[[], int]) -> tf.data.Dataset:
-    """A data set of one number, read anew whenever an epoch's iterator starts."""
-    return tf.data.Dataset.from_generator(
+def _order(data: Arrays, seed: int, stream: str, steps_taken: Callable[[], int]) -> tf.data.Dataset:
+    """Endless shuffled indices; the position is read anew whenever an iterator starts."""
+    position = tf.data.Dataset.from_generator(
         lambda: iter([steps_taken()]), output_signature=tf.TensorSpec((), tf.int64)
     )
-
-
-def _key(seed: int, position: tf.Tensor) -> tf.Tensor:
-    return tf.stack([tf.constant(seed, tf.int64), position])
+    key = stream_key(seed, stream)
+    order = position.flat_map(lambda step: shuffled_passes(data.size, fold(key, step)))
+    # Keras reads the length of an epoch off the data set; a `flat_map` hides it.
+    return order.apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY))
 
 
 def _without_none(arrays: Arrays) -> tuple[Any, ...]:

@@ -30,6 +30,30 @@ PADDING = 4
 _ALGORITHM = "philox"
 
 
+def stream_key(seed: int, stream: str) -> tf.Tensor:
+    """Makes the key of a named stream of random numbers.
+
+    Args:
+        seed: The seed, 0 or more.
+        stream: The stream's name.
+
+    Returns:
+        The key, int64, shape (2,).
+
+    Raises:
+        TypeError: If `seed` is not an integer.
+        ValueError: If it is negative or has more than 63 bits.
+    """
+    check_integer("seed", seed, 0, 2**63 - 1)
+    return tf.constant([seed, zlib.crc32(stream.encode())], tf.int64)
+
+
+def fold(key: tf.Tensor, position: tf.Tensor | int) -> tf.Tensor:
+    """Makes the key of a position, an integer, within the stream of `key`."""
+    position = tf.cast(position, tf.int64)
+    return tf.random.experimental.stateless_fold_in(key, position, alg=_ALGORITHM)
+
+
 def shuffled_pass(num_examples: int, key: tf.Tensor) -> tf.data.Dataset:
     """Goes through the indices of all examples once, in a random order.
 
@@ -52,6 +76,26 @@ def shuffled_pass(num_examples: int, key: tf.Tensor) -> tf.data.Dataset:
     )
     order = tf.argsort(bits, stable=True)
     return tf.data.Dataset.from_tensor_slices(tf.cast(order, tf.int64))
+
+
+def shuffled_passes(num_examples: int, key: tf.Tensor) -> tf.data.Dataset:
+    """Goes through the indices of all examples again and again, in a new order each time.
+
+    Args:
+        num_examples: Number of examples N, at least 1.
+        key: The key of the orders, int32 or int64, shape (2,).
+
+    Returns:
+        An infinite data set of scalar int64 indices.
+
+    Raises:
+        TypeError: If `num_examples` is not an integer.
+        ValueError: If it is less than 1.
+    """
+    check_integer("num_examples", num_examples, 1)
+    return tf.data.Dataset.counter().flat_map(
+        lambda number: shuffled_pass(num_examples, fold(key, number))
+    )
 
 
 def gather_batches(
@@ -104,10 +148,10 @@ def augment_batch(images: tf.Tensor, key: tf.Tensor) -> tf.Tensor:
     batch_size = tf.shape(images)[0]
     height, width = images.shape[1:3]
     shifts = tf.random.stateless_uniform(
-        (batch_size, 2), _fold(key, 0), -PADDING, PADDING + 1, tf.int32, alg=_ALGORITHM
+        (batch_size, 2), fold(key, 0), -PADDING, PADDING + 1, tf.int32, alg=_ALGORITHM
     )
     flips = tf.random.stateless_uniform(
-        (batch_size, 1), _fold(key, 1), 0, 2, tf.int32, alg=_ALGORITHM
+        (batch_size, 1), fold(key, 1), 0, 2, tf.int32, alg=_ALGORITHM
     )
     # The padded image is never made: a pixel outside the image is read where it is mirrored.
     rows = _reflect(tf.range(height) + shifts[:, :1], height)
@@ -147,7 +191,7 @@ def training_batches(
         examples,
         batch_size=batch_size,
         examples_per_epoch=_num_examples(examples),
-        key=_key(seed, "training"),
+        key=stream_key(seed, "training"),
         augment=augment,
         initial_epoch=initial_epoch,
     )
@@ -196,7 +240,7 @@ def meta_batches(
         examples,
         batch_size=batch_size,
         examples_per_epoch=steps_per_epoch * batch_size,
-        key=_key(seed, "meta"),
+        key=stream_key(seed, "meta"),
         augment=augment,
         initial_epoch=initial_epoch,
     )
@@ -240,16 +284,13 @@ def _stream(
     all_full = examples_per_epoch % batch_size == 0
 
     def epoch_batches(epoch: tf.Tensor) -> tf.data.Dataset:
-        order_key, augment_key = (_fold(_fold(key, epoch), use) for use in (0, 1))
-        passes = tf.data.Dataset.counter().flat_map(
-            lambda number: shuffled_pass(num_examples, _fold(order_key, number))
-        )
-        indices = passes.take(examples_per_epoch)
+        order_key, augment_key = (fold(fold(key, epoch), use) for use in (0, 1))
+        indices = shuffled_passes(num_examples, order_key).take(examples_per_epoch)
         batches = gather_batches(indices, examples, batch_size, drop_remainder=all_full)
         if not augment:
             return batches
         return batches.enumerate().map(
-            lambda step, batch: (augment_batch(batch[0], _fold(augment_key, step)), batch[1]),
+            lambda step, batch: (augment_batch(batch[0], fold(augment_key, step)), batch[1]),
             num_parallel_calls=tf.data.AUTOTUNE,
             deterministic=True,
         )
@@ -284,19 +325,6 @@ def _check_augmentable(shape: tf.TensorShape) -> None:
             f"Images cannot be augmented. Received: shape {shape}; allowed: (B, height, width, "
             f"channels) with height and width above {PADDING}."
         )
-
-
-def _key(seed: int, stream: str) -> tf.Tensor:
-    """Makes the key of a named stream of the seed."""
-    check_integer("seed", seed, 0, 2**63 - 1)
-    with tf.device("CPU:0"):
-        return tf.constant([seed, zlib.crc32(stream.encode())], tf.int64)
-
-
-def _fold(key: tf.Tensor, position: tf.Tensor | int) -> tf.Tensor:
-    """Makes the key of a position within the stream of `key`."""
-    position = tf.cast(position, tf.int64)
-    return tf.random.experimental.stateless_fold_in(key, position, alg=_ALGORITHM)
 
 
 def _reflect(positions: tf.Tensor, size: int) -> tf.Tensor:

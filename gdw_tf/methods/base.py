@@ -304,6 +304,7 @@ class Method(keras.Model):
             classifiers.check_answers(answers.numpy(), self.classifier.name)
         if not self.classifier.trainable_variables:
             raise ValueError("The classifier has no trainable weights: every layer is frozen.")
+        self.built = True
         self.build_optimizers()
         return num_classes
 

@@ -90,9 +90,10 @@ class MetaMethod(Method):
         _, labels, sample_weight = batch
         gradients = class_gradients(forward.logits, labels)
         outer_variables = self.weight_net.trainable_variables
+        outer_values = [variable.value for variable in outer_variables]
         virtual_lr = self.current_virtual_lr()
         with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch([variable.value for variable in outer_variables])
+            tape.watch(outer_values)
             outer = self.outer_parameters(gradients)
             tape.watch(outer)
             virtual_gradient = mean_over_batch(self.logit_gradient(gradients, outer), sample_weight)
@@ -106,7 +107,7 @@ class MetaMethod(Method):
             meta_loss = self.meta_loss(meta_logits, *meta_batch[1:])
         meta_gradient, *outer_gradients = tape.gradient(
             meta_loss,
-            [outer, *outer_variables],
+            [outer, *outer_values],
             unconnected_gradients=tf.UnconnectedGradients.ZERO,
         )
         self.weight_optimizer.apply(outer_gradients, outer_variables)
@@ -133,8 +134,9 @@ class MetaMethod(Method):
 
     def current_virtual_lr(self) -> tf.Tensor:
         """The rate alpha of the virtual step, a scalar."""
-        rate = self.optimizer.learning_rate if self.virtual_lr is None else self.virtual_lr
-        return tf.convert_to_tensor(rate)
+        if self.virtual_lr is None:
+            return tf.convert_to_tensor(self.optimizer.learning_rate)
+        return tf.constant(self.virtual_lr, keras.config.floatx())
 
     # Keras's life cycle.
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import keras
 from keras import layers
 
+_INITIALIZER = "he_normal"
+
 
 def small_cnn(
     num_classes: int,
@@ -16,9 +18,10 @@ def small_cnn(
     *,
     name: str = "small_cnn",
 ) -> keras.Model:
-    """Builds two 3x3 convolutions, a 2x2 maximum and two dense layers.
+    """Builds two 3x3 convolutions of 32 filters, a 2x2 maximum, dropout and two dense layers.
 
-    Without batch normalisation or dropout: it answers the same in training and in inference.
+    Dropout of half the features keeps so small a data set from being learned by heart, wrong labels
+    included. There is no batch normalisation.
 
     Args:
         num_classes: C, the number of logits.
@@ -30,9 +33,17 @@ def small_cnn(
         to logits (B, C).
     """
     images = keras.Input(image_shape)
-    x = layers.Conv2D(32, 3, padding="same", activation="relu", name="convolution_1")(images)
-    x = layers.Conv2D(32, 3, padding="same", activation="relu", name="convolution_2")(x)
+    x = _convolution("convolution_1")(images)
+    x = _convolution("convolution_2")(x)
     x = layers.MaxPooling2D(2, name="pooling")(x)
     x = layers.Flatten(name="flatten")(x)
-    x = layers.Dense(64, activation="relu", name="features")(x)
-    return keras.Model(images, layers.Dense(num_classes, name="logits")(x), name=name)
+    x = layers.Dropout(0.5, name="dropout")(x)
+    x = layers.Dense(64, activation="relu", kernel_initializer=_INITIALIZER, name="features")(x)
+    x = layers.Dense(num_classes, kernel_initializer=_INITIALIZER, name="logits")(x)
+    return keras.Model(images, x, name=name)
+
+
+def _convolution(name: str) -> layers.Conv2D:
+    return layers.Conv2D(
+        32, 3, padding="same", activation="relu", kernel_initializer=_INITIALIZER, name=name
+    )

@@ -18,8 +18,8 @@ class Source:
         x_test: Test images, uint8, shape (N_test, height, width, channels).
         y_test: Their classes, int64, shape (N_test,).
         class_names: The name of each class.
-        mean: Mean of each channel, in the unit of the pixels.
-        std: Standard deviation of each channel, in the unit of the pixels.
+        mean: What normalisation takes off each channel, in the unit of the pixels.
+        std: What it then divides each channel by, in the unit of the pixels.
         augment: Whether random crops and horizontal flips leave an image in its class.
     """
 

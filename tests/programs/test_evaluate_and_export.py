@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import json
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from gdw_tf import data
+
+
+@pytest.mark.parametrize("which", ["latest", "best"])
+def test_evaluate_answers_the_test_accuracy_of_a_checkpoint(which, finished_run, run_program):
+    finished = run_program("evaluate", finished_run, f"--checkpoint={which}")
+
+    assert finished.code == 0, finished.err
+    result = json.loads(finished.out)
+    source = data.load("digits")
+    model = keras.models.load_model(finished_run / "checkpoints" / f"{which}.keras")
+    right = np.argmax(model.predict(source.x_test, verbose=0), axis=1) == source.y_test
+    assert result["accuracy"] == pytest.approx(right.mean(), abs=1e-6)
+    assert (result["checkpoint"], result["examples"]) == (which, 500)
+
+
+def test_the_workdir_may_be_given_as_a_flag(finished_run, run_program):
+    assert run_program("evaluate", f"--workdir={finished_run}").code == 0
+
+
+def test_export_writes_the_named_checkpoint(finished_run, run_program, tmp_path):
+    out = tmp_path / "served"
+    finished = run_program("export", finished_run, "--checkpoint=best", f"--out={out}")
+
+    assert finished.code == 0, finished.err
+    images = data.load("digits").x_test[:20]
+    best = keras.models.load_model(finished_run / "checkpoints" / "best.keras")
+    served = tf.saved_model.load(str(out)).signatures["serving_default"](tf.constant(images))
+    np.testing.assert_allclose(served["logits"], best(images), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("program", ["evaluate", "export"])
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ([], "Name one workdir. Received: []"),
+        (["nowhere"], "There is no run in this workdir. Received: nowhere"),
+        (["one", "two"], "Name one workdir. Received: ['one', 'two']"),
+        (["nowhere", "--checkpoint=worst"], "worst"),
+    ],
+)
+def test_a_mistake_gets_one_line_and_exit_code_2(program, arguments, message, run_program):
+    finished = run_program(program, *arguments)
+    assert finished.code == 2
+    assert "error: " in finished.err and message in finished.err
