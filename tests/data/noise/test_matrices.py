@@ -9,10 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gdw_tf.data.noise import (
-    KINDS,
     corrupt,
+    flip2_targets,
     flip_matrix,
     flip_targets,
+    pair_matrix,
     transition_matrix,
     uniform_matrix,
 )
@@ -46,6 +47,25 @@ def test_flip_noise_sends_each_class_to_one_other(num_classes, rate):
 
 
 @few
+@given(num_classes=st.integers(3, 30), rate=rates)
+def test_flip2_noise_sends_each_class_to_two_others_alike(num_classes, rate):
+    targets = [((i + 1) % num_classes, (i + 2) % num_classes) for i in range(num_classes)]
+    matrix = flip_matrix(num_classes, rate, targets)
+    for label, (one, other) in enumerate(targets):
+        row = np.zeros(num_classes)
+        row[[label, one, other]] = 1 - rate, rate / 2, rate / 2
+        np.testing.assert_allclose(matrix[label], row, rtol=1e-15)
+
+
+def test_pair_noise_sends_each_class_to_the_next():
+    np.testing.assert_array_equal(
+        pair_matrix(4, 0.25),
+        [[0.75, 0.25, 0, 0], [0, 0.75, 0.25, 0], [0, 0, 0.75, 0.25], [0.25, 0, 0, 0.75]],
+    )
+    np.testing.assert_array_equal(pair_matrix(2, 1), [[0, 1], [1, 0]])
+
+
+@few
 @given(num_classes=st.one_of(classes, st.just(100)))
 def test_no_class_is_flipped_to_itself(num_classes):
     targets = flip_targets(num_classes)
@@ -72,6 +92,27 @@ def test_flip_targets_of_other_class_counts_never_change():
     assert flip_targets(14).tolist() == [5, 10, 0, 13, 13, 13, 10, 3, 11, 13, 8, 2, 13, 11]
 
 
+def test_flip2_targets_are_those_of_the_published_experiments():
+    assert flip2_targets(10).tolist() == [
+        *([9, 3], [4, 8], [1, 8], [8, 4], [2, 5]),
+        *([7, 4], [9, 2], [8, 5], [6, 5], [5, 4]),
+    ]
+    hundred = flip2_targets(100)
+    assert hundred[:3].tolist() == [[93, 84], [45, 70], [57, 60]]
+    assert (
+        hashlib.sha256(hundred.astype("<i8").tobytes()).hexdigest()
+        == "b3349b7333160985e39579bc10ce3f7235a5d99767fe6e351c1169aa09a90db2"
+    )
+
+
+@few
+@given(num_classes=st.integers(3, 30))
+def test_no_class_is_flipped_to_itself_or_to_one_class_twice(num_classes):
+    for label, (one, other) in enumerate(flip2_targets(num_classes)):
+        assert {label, one, other} <= set(range(num_classes))
+        assert len({label, one, other}) == 3
+
+
 def test_drawn_flip_targets_are_spread_over_all_classes():
     targets = flip_targets(1000)
     per_hundred = np.bincount(targets // 100, minlength=10)
@@ -80,15 +121,6 @@ def test_drawn_flip_targets_are_spread_over_all_classes():
     assert per_hundred.max() < 140
     assert np.any(targets > np.arange(1000))
     assert np.any(targets < np.arange(1000))
-
-
-def test_the_kinds_of_noise():
-    assert KINDS == ("none", "uniform", "flip")
-    np.testing.assert_array_equal(transition_matrix("none", 3, 0.0), np.eye(3))
-    np.testing.assert_array_equal(transition_matrix("uniform", 4, 0.2), uniform_matrix(4, 0.2))
-    np.testing.assert_array_equal(
-        transition_matrix("flip", 10, 0.4), flip_matrix(10, 0.4, flip_targets(10))
-    )
 
 
 def test_40_percent_uniform_noise_on_10_classes_makes_36_percent_wrong():
@@ -161,6 +193,8 @@ def test_labels_of_any_integer_type_are_corrupted_alike(dtype):
     [
         ("uniform", "15b605f3038bf4b9b918100c67943657068a65ba26701eaeaa959c148f708c0b"),
         ("flip", "06907b94ce8bcbc3e3af863deda265327c594ca5a71a6b0ff9f40b3297f7a24c"),
+        ("flip2", "e8a0b689e9a499afba6934901b06cd9d6aa0c31cd02735f27f43579052a7ed35"),
+        ("pair", "deef982e0cdda2789a15f322140f288f65c460f47ac107e285cdc4355b3d71e9"),
     ],
 )
 def test_corrupted_labels_are_the_same_on_every_machine(kind, digest):
@@ -175,6 +209,7 @@ def test_corrupted_labels_are_the_same_on_every_machine(kind, digest):
     [
         lambda rate: uniform_matrix(10, rate),
         lambda rate: flip_matrix(10, rate, flip_targets(10)),
+        lambda rate: pair_matrix(10, rate),
         lambda rate: transition_matrix("none", 10, rate),
     ],
 )
@@ -189,6 +224,7 @@ def test_a_rate_out_of_range_is_an_error(make, rate):
     [
         lambda num_classes: uniform_matrix(num_classes, 0.1),
         lambda num_classes: flip_matrix(num_classes, 0.1, [0]),
+        lambda num_classes: pair_matrix(num_classes, 0.1),
         lambda num_classes: transition_matrix("none", num_classes, 0.0),
         flip_targets,
     ],
@@ -198,20 +234,17 @@ def test_fewer_than_two_classes_are_an_error(make, num_classes):
         make(num_classes)
 
 
-def test_an_unknown_kind_is_an_error():
-    with pytest.raises(ValueError, match="kind='pair'; allowed: none, uniform, flip"):
-        transition_matrix("pair", 10, 0.1)
-
-
-def test_a_rate_without_noise_is_an_error():
-    with pytest.raises(ValueError, match="kind='none', rate=0.4"):
-        transition_matrix("none", 10, 0.4)
+def test_two_other_classes_need_three():
+    with pytest.raises(ValueError, match="num_classes=2; allowed: 3 or more"):
+        flip2_targets(2)
 
 
 @pytest.mark.parametrize(
     ("targets", "error", "message"),
     [
         ([1, 0], ValueError, "2 targets; allowed: 3"),
+        ([[1, 2], [2, 2], [0, 1]], ValueError, r"\[2, 2\] for class 1"),
+        ([[1, 2], [0, 1], [0, 1]], ValueError, "class 1 as its own target"),
         ([1, 1, 0], ValueError, "class 1 as its own target"),
         ([1, 3, 0], ValueError, "allowed: 0 to 2"),
         ([1.0, 2.0, 0.0], TypeError, "float64"),
@@ -231,6 +264,7 @@ def test_bad_flip_targets_are_errors(targets, error, message):
         ([[0.5, 0.4], [0.0, 1.0]], "a sum of 0.9"),
         ([[1.5, -0.5], [0.0, 1.0]], "an entry of -0.5"),
         ([[float("nan"), 0.5], [0.0, 1.0]], "an entry of nan"),
+        ([[0.0, 1.0], [float("inf"), 0.0]], "a sum of inf in row 1"),
     ],
 )
 def test_what_is_no_transition_matrix_is_an_error(matrix, message):
