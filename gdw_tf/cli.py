@@ -16,6 +16,8 @@ from absl import app, flags, logging
 
 Groups = Mapping[str, Sequence[flags.FlagHolder]]
 
+OUT = flags.DEFINE_string("out", None, "Directory to write; each program says its default.")
+
 
 def run(main: Callable[[list[str]], None], *, doc: str, groups: Groups) -> None:
     """Parses the command line and runs a program.

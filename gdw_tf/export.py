@@ -2,16 +2,12 @@
 
 Usage: python -m gdw_tf.export WORKDIR [--checkpoint=best] [--out=DIR]
 
-Raw uint8 images in, `logits` and `probabilities` out; by default into the run's own export/.
+Raw uint8 images in, `logits` and `probabilities` out; by default DIR is WORKDIR/export.
 """
 
 from __future__ import annotations
 
-from absl import flags
-
 from gdw_tf import cli, run_loading
-
-OUT = flags.DEFINE_string("out", None, "Directory to write; by default WORKDIR/export.")
 
 
 def main(argv: list[str]) -> None:
@@ -19,10 +15,10 @@ def main(argv: list[str]) -> None:
     with cli.user_errors():
         workdir, _ = run_loading.open_run(argv)
         model = run_loading.load_checkpoint(workdir)
-        out = OUT.value or str(workdir.export)
+        out = cli.OUT.value or str(workdir.export)
     model.export(out, verbose=False)
     print(f"exported the {run_loading.CHECKPOINT.value} checkpoint to {out}")
 
 
 if __name__ == "__main__":
-    cli.run(main, doc=__doc__, groups={"Options": [OUT, *run_loading.FLAGS_OF_A_RUN]})
+    cli.run(main, doc=__doc__, groups={"Options": [cli.OUT, *run_loading.FLAGS_OF_A_RUN]})

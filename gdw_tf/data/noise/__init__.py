@@ -33,11 +33,12 @@ from gdw_tf.data.noise.matrices import (
 )
 from gdw_tf.data.noise.matrix_file import read_matrix
 from gdw_tf.data.noise.mistakes import asymmetric_matrix, asymmetric_targets
-from gdw_tf.data.noise.realised import label_counts, matrix_text, row_shares
+from gdw_tf.data.noise.realised import TABLE_CLASSES, label_counts, matrix_text, row_shares
 
 __all__ = [
     "KINDS",
     "KINDS_WITHOUT_RATE",
+    "TABLE_CLASSES",
     "asymmetric_matrix",
     "asymmetric_targets",
     "check_noise",

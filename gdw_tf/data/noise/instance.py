@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from gdw_tf.checks import check_integer, check_labels, check_rate
-from gdw_tf.data.images import ImageFiles, Images, map_in_threads
+from gdw_tf.data.images import Images, as_array
 
 STANDARD_DEVIATION = 0.1
 """Standard deviation of the flip rates before they are kept between 0 and 1."""
@@ -89,18 +89,12 @@ def corrupt_by_instance(
         matrix[label] = 0
         for start in range(0, len(members), images_a_chunk):
             chunk = members[start : start + images_a_chunk]
-            scores = _pixels(images[chunk]) @ projection
+            pixels = as_array(images[chunk]).reshape(len(chunk), num_pixels)
+            scores = pixels.astype(np.float64) @ projection
             distributions = _label_distributions(scores, label, flip_rates[chunk])
             matrix[label] += distributions.sum(axis=0) / len(members)
             given[chunk] = _draw(distributions, uniform[chunk])
     return given, matrix
-
-
-def _pixels(images: Images) -> np.ndarray:
-    """Gives each image's pixels in a row, float64."""
-    if isinstance(images, ImageFiles):
-        images = np.stack(list(map_in_threads(images.decode, len(images))))
-    return images.reshape(len(images), -1).astype(np.float64)
 
 
 def _label_distributions(scores: np.ndarray, label: int, flip_rates: np.ndarray) -> np.ndarray:

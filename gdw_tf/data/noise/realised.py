@@ -9,6 +9,9 @@ from numpy.typing import ArrayLike
 
 from gdw_tf.checks import check_labels
 
+TABLE_CLASSES = 20
+"""A table of more classes does not fit on a screen."""
+
 
 def label_counts(true: ArrayLike, given: ArrayLike, num_classes: int) -> np.ndarray:
     """Counts how often each class was given each label.
