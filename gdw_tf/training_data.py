@@ -19,7 +19,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from gdw_tf.data.pipeline import fold, gather_batches, shuffled_passes, stream_key
+from gdw_tf.data.orders import fold, shuffled_passes, stream_key
+from gdw_tf.data.pipeline import gather_batches
 from gdw_tf.labels import class_indices, is_one_hot
 
 DEFAULT_BATCH_SIZE = 32
