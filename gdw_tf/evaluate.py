@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 
-from gdw_tf import cli, data, run_loading, train_flags
+from gdw_tf import cli, data, experiment, run_loading, train_flags
 
 
 def main(argv: list[str]) -> None:
@@ -15,11 +15,8 @@ def main(argv: list[str]) -> None:
     with cli.user_errors():
         workdir, settings = run_loading.open_run(argv)
         model = run_loading.load_checkpoint(workdir)
-        source = data.load(
-            settings.dataset,
-            data_dir=train_flags.DATA_DIR.value,
-            download=train_flags.DOWNLOAD.value,
-        )
+        source = experiment.load_source(settings, **train_flags.locations())
+        source = data.without(source, workdir.read_unreadable() or ())
     results = model.evaluate(
         data.evaluation_batches(source.x_test, source.y_test), return_dict=True, verbose=0
     )

@@ -5,27 +5,54 @@ Everything here is public API put together; a script of your own can do the same
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
 from gdw_tf import data, networks
+from gdw_tf.data.noise import read_matrix
 from gdw_tf.methods import METHODS, Method
 from gdw_tf.methods.meta import MetaMethod
 from gdw_tf.optimizers import CoupledAdam, CoupledSGD
 from gdw_tf.settings import Settings
 
 
+def load_source(settings: Settings, **locations: Any) -> data.Source:
+    """Loads the data set of a run.
+
+    Args:
+        settings: Of these, the data set and how it is read.
+        **locations: Where it is, as `gdw_tf.data.load` and the source's loader take it.
+
+    Raises:
+        OSError: the data are not there.
+        ValueError: the data are not as they should be, or are not read that way.
+    """
+    return data.load(
+        settings.dataset,
+        human_labels=settings.human_labels,
+        image_size=settings.image_size,
+        **locations,
+    )
+
+
 def prepare_data(settings: Settings, source: data.Source) -> data.NoisyData:
     """Splits off the meta set and corrupts the training labels as the settings say.
 
     Raises:
-        ValueError: the settings ask for more than the source has.
+        OSError: the file of the transition matrix cannot be read.
+        ValueError: the settings ask for more than the source has, or the file holds no transition
+            matrix of its classes.
     """
+    matrix = settings.noise_file and read_matrix(settings.noise_file, source.num_classes)
     return data.prepare(
         source,
         num_meta=settings.num_meta,
         noise=settings.noise,
         noise_rate=settings.noise_rate,
+        noise_matrix=matrix,
+        imbalance=settings.imbalance,
         imbalance_factor=settings.imbalance_factor,
         train_examples=settings.train_examples,
         seed=settings.seed,
@@ -69,7 +96,8 @@ def batch_streams(
     # An epoch of so many steps need not be a whole pass over the training set.
     steps_per_pass = -(-len(noisy.y_train) // settings.batch_size)
     passes, steps_into_pass = divmod(initial_epoch * steps, steps_per_pass)
-    common = {"seed": settings.seed, "augment": source.augment}
+    augment = source.augment if settings.augment is None else settings.augment
+    common = {"seed": settings.seed, "augment": augment}
     training = data.training_batches(
         noisy.x_train,
         noisy.y_train,
@@ -82,6 +110,7 @@ def batch_streams(
         noisy.y_meta,
         batch_size=settings.meta_batch_size,
         steps_per_epoch=steps,
+        balanced=settings.meta_balanced,
         initial_epoch=initial_epoch,
         **common,
     )

@@ -16,7 +16,7 @@ from gdw_tf.workdir import Workdir
 CHECKPOINT = flags.DEFINE_enum(
     "checkpoint", "latest", ["latest", "best"], "Checkpoint of the run (best: by test accuracy)."
 )
-FLAGS_OF_A_RUN = [CHECKPOINT, train_flags.WORKDIR, train_flags.DATA_DIR, train_flags.DOWNLOAD]
+FLAGS_OF_A_RUN = [CHECKPOINT, train_flags.WORKDIR, *train_flags.LOCATIONS]
 
 
 def open_run(argv: list[str]) -> tuple[Workdir, Settings]:

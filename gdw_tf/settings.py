@@ -10,7 +10,8 @@ import dataclasses
 from typing import Any
 
 from gdw_tf import data, networks
-from gdw_tf.data.noise import KINDS
+from gdw_tf.data import imbalance
+from gdw_tf.data.noise import KINDS, KINDS_WITHOUT_RATE
 from gdw_tf.methods import METHODS
 
 _CIFAR = {
@@ -20,6 +21,7 @@ _CIFAR = {
     "network": "resnet32",
     "epochs": 80,
 }
+_NO_NOISE = {"noise": "none", "noise_rate": 0.0}
 DEFAULTS: dict[str, dict[str, Any]] = {
     "digits": {
         "noise": "flip",
@@ -30,7 +32,25 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     },
     "cifar10": _CIFAR,
     "cifar100": _CIFAR,
+    "cifar10_n": _CIFAR | _NO_NOISE,
+    "cifar100_n": _CIFAR | _NO_NOISE,
+    "clothing1m": _NO_NOISE
+    | {
+        "num_meta": None,
+        "network": "resnet18",
+        "epochs": 5,
+        "batch_size": 128,
+        "learning_rate": 1e-3,
+        "weight_decay": 1e-3,
+    },
+    "tfds:NAME": _CIFAR | _NO_NOISE,
+    "npz": _CIFAR | _NO_NOISE | {"num_meta": None},
+    "folder": _CIFAR | _NO_NOISE | {"num_meta": None, "network": "resnet18"},
+    "csv": _CIFAR | _NO_NOISE | {"num_meta": None, "network": "resnet18"},
 }
+
+MAX_SIDE = 4096
+"""Pixels of the longest side that images can be resized to."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -46,9 +66,17 @@ class Settings:
     dataset: str
     noise: str
     noise_rate: float
+    noise_file: str | None = None
+    imbalance: str = "exponential"
     imbalance_factor: float = 1.0
-    num_meta: int
+    num_meta: int | None
+    meta_balanced: bool = False
     train_examples: int | None = None
+    human_labels: str | None = None
+    image_size: tuple[int, int] | None = None
+    augment: bool | None = None
+    max_unreadable: float = 0.05
+    allow_leak: bool = False
     method: str = "gdw"
     network: str
     epochs: int
@@ -69,19 +97,20 @@ class Settings:
 
     def __post_init__(self) -> None:
         """Checks every value."""
+        _check_dataset(self.dataset)
         for name, allowed in {
-            "dataset": data.names(),
             "noise": KINDS,
+            "imbalance": imbalance.KINDS,
             "method": tuple(METHODS),
             "network": networks.names(),
         }.items():
             _check(name, getattr(self, name), getattr(self, name) in allowed, ", ".join(allowed))
-        for name in ("num_meta", "epochs", "batch_size", "meta_batch_size", "hidden_units"):
+        for name in ("epochs", "batch_size", "meta_batch_size", "hidden_units"):
             _check(name, getattr(self, name), getattr(self, name) >= 1, "at least 1")
-        for name in ("train_examples", "steps_per_epoch"):
+        for name in ("num_meta", "train_examples", "steps_per_epoch"):
             value = getattr(self, name)
             _check(name, value, value is None or value >= 1, "at least 1")
-        for name in ("noise_rate", "momentum"):
+        for name in ("noise_rate", "momentum", "max_unreadable"):
             _check(name, getattr(self, name), 0.0 <= getattr(self, name) <= 1.0, "0 to 1")
         for name in ("weight_decay", "clip", "weight_net_weight_decay"):
             _check(name, getattr(self, name), getattr(self, name) >= 0.0, "at least 0")
@@ -93,14 +122,23 @@ class Settings:
             0.0 < self.imbalance_factor <= 1.0,
             "above 0, up to 1",
         )
+        size = self.image_size
+        fits = size is None or (len(size) == 2 and all(1 <= side <= MAX_SIDE for side in size))
+        _check("image_size", size, fits, f"height and width of 1 to {MAX_SIDE}")
         _check("virtual_lr", self.virtual_lr, not (self.virtual_lr or 1.0) <= 0.0, "above 0")
         is_rate = not isinstance(self.outer_lr, str) and self.outer_lr >= 0.0
         _check("outer_lr", self.outer_lr, self.outer_lr == "auto" or is_rate, "auto, or at least 0")
         _check("seed", self.seed, self.seed >= 0, "at least 0")
-        if self.noise == "none" and self.noise_rate > 0.0:
+        if self.noise in KINDS_WITHOUT_RATE and self.noise_rate > 0.0:
+            kinds = ", ".join(kind for kind in KINDS if kind not in KINDS_WITHOUT_RATE)
             raise ValueError(
-                f"noise_rate needs a kind of noise. Received: noise=none, "
-                f"noise_rate={self.noise_rate}; allowed: 0, or noise uniform or flip."
+                f"noise_rate needs a kind of noise that has one. Received: noise={self.noise}, "
+                f"noise_rate={self.noise_rate}; allowed: 0, or noise {kinds}."
+            )
+        if (self.noise_file is not None) != (self.noise == "matrix"):
+            raise ValueError(
+                f"noise_file belongs to noise=matrix. Received: noise={self.noise}, "
+                f"noise_file={self.noise_file}; allowed: both or neither."
             )
 
 
@@ -115,12 +153,20 @@ def resolve(**given: Any) -> Settings:
     """
     given = {name: value for name, value in given.items() if value is not None}
     dataset = given.setdefault("dataset", "digits")
-    _check("dataset", dataset, dataset in DEFAULTS, ", ".join(DEFAULTS))
-    defaults = dict(DEFAULTS[dataset])
+    _check_dataset(dataset)
+    defaults = dict(DEFAULTS[data.registered_name(dataset)])
     long_tailed = given.get("imbalance_factor", 1.0) < 1.0 and "noise_rate" not in given
-    if given.get("noise", "none" if long_tailed else None) == "none":
-        defaults |= {"noise": "none", "noise_rate": 0.0}
+    noise = given.get("noise", "none" if long_tailed else None)
+    if noise in KINDS_WITHOUT_RATE:
+        defaults |= {"noise": noise, "noise_rate": 0.0}
     return Settings(**{**defaults, **given})
+
+
+def _check_dataset(dataset: str) -> None:
+    try:
+        data.registered_name(dataset)
+    except ValueError:
+        _check("dataset", dataset, False, ", ".join(data.names()))
 
 
 def _check(name: str, value: Any, holds: bool, allowed: str) -> None:

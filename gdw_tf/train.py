@@ -11,6 +11,7 @@ a summary and the classifier as a SavedModel.
 from __future__ import annotations
 
 import platform
+import re
 import shlex
 import sys
 import time
@@ -23,6 +24,7 @@ import tensorflow as tf
 
 import gdw_tf
 from gdw_tf import callbacks, cli, data, experiment, train_flags
+from gdw_tf.data.noise import TABLE_CLASSES, matrix_text
 from gdw_tf.methods import CE
 from gdw_tf.schedules import cosine_by_epoch
 from gdw_tf.settings import Settings
@@ -39,11 +41,9 @@ def main(argv: list[str]) -> None:
         settings = train_flags.settings_from_flags()
         workdir = Workdir(Path(train_flags.WORKDIR.value or _new_workdir(settings)))
         workdir.check(settings, train_flags.RESUME.value)
-        source = data.load(
-            settings.dataset,
-            data_dir=train_flags.DATA_DIR.value,
-            download=train_flags.DOWNLOAD.value,
-        )
+        source = experiment.load_source(settings, **train_flags.locations())
+        unreadable = _unreadable(settings, source, workdir)
+        source = data.without(source, unreadable or ())
         noisy = experiment.prepare_data(settings, source)
         latest = workdir.checkpoint("latest")
         resuming = latest.exists()
@@ -57,15 +57,19 @@ def main(argv: list[str]) -> None:
             command=f"python -m gdw_tf.train {shlex.join(sys.argv[1:])}".strip(),
         )
 
+    if unreadable is not None:
+        workdir.write_unreadable(unreadable)
     steps = experiment.steps_per_epoch(settings, noisy)
     initial_epoch = int(model.optimizer.iterations.numpy()) // steps if resuming else 0
     workdir.drop_rows_from(initial_epoch)
     print(
         f"{settings.method} on {settings.dataset}: {len(noisy.y_train)} training images, "
-        f"{100 * noisy.noise_rate:.1f} % wrong labels, {len(noisy.y_meta)} meta images, "
+        f"{_wrong_labels(noisy)}, {len(noisy.y_meta)} meta images, "
         f"{len(noisy.y_test)} test images\nworkdir {workdir.root}",
         flush=True,
     )
+    if len(noisy.class_names) <= TABLE_CLASSES and noisy.noise_counts is not None:
+        print(matrix_text(noisy.noise_counts, noisy.class_names), flush=True)
     if initial_epoch:
         print(f"going on after epoch {initial_epoch}", flush=True)
     training, meta = experiment.batch_streams(settings, source, noisy, initial_epoch)
@@ -111,6 +115,8 @@ def summarize(
         "seconds_per_step": float(np.median(seconds[1:] or seconds)),
         "noise_rate": noisy.noise_rate,
         "class_counts": noisy.class_counts,
+        "noise_matrix": None if noisy.noise_matrix is None else noisy.noise_matrix.tolist(),
+        "transition_matrix": noisy.transition_matrix.tolist(),
         "versions": {
             "gdw_tf": gdw_tf.__version__,
             "tensorflow": tf.__version__,
@@ -119,6 +125,30 @@ def summarize(
             "python": platform.python_version(),
         },
     }
+
+
+def _unreadable(settings: Settings, source: data.Source, workdir: Workdir) -> dict[str, str] | None:
+    """The files to leave out: those that the run left out before, or those that a scan finds.
+
+    `None` if the data set has no files.
+    """
+    known = workdir.read_unreadable()
+    if known is not None:
+        return known
+    found = data.scan(
+        source, max_unreadable=settings.max_unreadable, allow_leak=settings.allow_leak
+    )
+    if found.unreadable:
+        print(
+            f"{len(found.unreadable)} of {found.files} image files cannot be read and are left out"
+        )
+    return found.unreadable if found.files else None
+
+
+def _wrong_labels(noisy: data.NoisyData) -> str:
+    if noisy.noise_rate is None:
+        return "labels as they are"
+    return f"{100 * noisy.noise_rate:.1f} % wrong labels"
 
 
 def _callbacks(settings: Settings, workdir: Workdir) -> list[keras.callbacks.Callback]:
@@ -143,7 +173,8 @@ def _callbacks(settings: Settings, workdir: Workdir) -> list[keras.callbacks.Cal
 
 def _new_workdir(settings: Settings) -> str:
     now = time.strftime("%Y%m%d-%H%M%S")
-    return f"runs/{settings.dataset}-{settings.method}-seed{settings.seed}-{now}"
+    dataset = re.sub("[:/]", "_", settings.dataset)
+    return f"runs/{dataset}-{settings.method}-seed{settings.seed}-{now}"
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from absl import flags
 
@@ -16,15 +17,38 @@ from gdw_tf.settings import DEFAULTS, Settings, resolve
 
 
 def _by_dataset(name: str) -> str:
-    defaults = ", ".join(f"{dataset} {values[name]}" for dataset, values in DEFAULTS.items())
-    return f"by default {defaults}"
+    """Says the default of a flag; data sets that share it are named together."""
+    datasets: dict[str, list[str]] = {}
+    for dataset, values in DEFAULTS.items():
+        default = values.get(name, getattr(Settings, name, None))
+        datasets.setdefault("all" if default is None else str(default), []).append(dataset)
+    if len(datasets) == 1:
+        return f"by default {next(iter(datasets))}"
+    return "by default " + "; ".join(
+        f"{default} ({', '.join(names)})" for default, names in datasets.items()
+    )
 
 
 DATASET = flags.DEFINE_string("dataset", "digits", f"Data set: {', '.join(data.names())}.")
 DATA_DIR = flags.DEFINE_string(
-    "data_dir", None, "Directory of TensorFlow Datasets, for cifar10 and cifar100."
+    "data_dir",
+    None,
+    "Directory of the data: of TensorFlow Datasets (cifar*, tfds:NAME), or of the images (folder, "
+    "csv, clothing1m).",
 )
+DATA_FILE = flags.DEFINE_string(
+    "data_file", None, "npz: archive of x, y, x_meta, y_meta, x_test, y_test."
+)
+TABLES = [
+    flags.DEFINE_string(f"{part}_csv", None, f"csv: table with columns path and label, {images}.")
+    for part, images in (
+        ("train", "of the training images"),
+        ("meta", "of the clean images"),
+        ("test", "of the test images"),
+    )
+]
 DOWNLOAD = flags.DEFINE_bool("download", True, "Download the data set where it is missing.")
+LOCATIONS = [DATA_DIR, DOWNLOAD, DATA_FILE, *TABLES]
 WORKDIR = flags.DEFINE_string(
     "workdir", None, "Directory of the run; by default a new one under runs/."
 )
@@ -32,13 +56,45 @@ WORKDIR = flags.DEFINE_string(
 GROUPS = {
     "Data": [
         DATASET,
-        DATA_DIR,
-        DOWNLOAD,
+        *LOCATIONS,
+        flags.DEFINE_string(
+            "human_labels",
+            None,
+            "cifar10_n: which of the people's labels: aggregate, random1, random2, random3, worst "
+            "(by default worst).",
+        ),
+        flags.DEFINE_list(
+            "image_size",
+            None,
+            "H,W that images are resized to; by default 224,224 (folder, csv, clothing1m), or as "
+            "they are (npz, tfds:NAME).",
+        ),
+        flags.DEFINE_bool(
+            "augment", None, "Crop and flip at random; by default all but the digits."
+        ),
+        flags.DEFINE_float(
+            "max_unreadable", 0.05, "Share of unreadable files from which on there is no training."
+        ),
+        flags.DEFINE_bool(
+            "allow_leak", False, "Train although images of the clean set are training images too."
+        ),
         flags.DEFINE_string(
             "noise", None, f"Label noise: {', '.join(KINDS)}; {_by_dataset('noise')}."
         ),
         flags.DEFINE_float(
             "noise_rate", None, f"Rate of the noise, 0 to 1; {_by_dataset('noise_rate')}."
+        ),
+        flags.DEFINE_string(
+            "noise_file",
+            None,
+            "Transition matrix of --noise=matrix, rows of probabilities by true class: .npy, .csv "
+            "or .txt.",
+        ),
+        flags.DEFINE_string(
+            "imbalance",
+            "exponential",
+            "How --imbalance_factor cuts classes: exponential (a long tail) or step (the last half "
+            "of the classes).",
         ),
         flags.DEFINE_float(
             "imbalance_factor",
@@ -50,6 +106,9 @@ GROUPS = {
             "num_meta",
             None,
             f"Clean, class-balanced meta examples in total; {_by_dataset('num_meta')}.",
+        ),
+        flags.DEFINE_bool(
+            "meta_balanced", False, "As many meta examples of each class in every meta batch."
         ),
         flags.DEFINE_integer(
             "train_examples", None, "Train on a class-balanced subset of this size."
@@ -77,13 +136,20 @@ GROUPS = {
         flags.DEFINE_integer(
             "steps_per_epoch", None, "Steps an epoch; by default one pass over the training set."
         ),
-        flags.DEFINE_integer("batch_size", 100, "Training examples a step."),
+        flags.DEFINE_integer(
+            "batch_size", None, f"Training examples a step; {_by_dataset('batch_size')}."
+        ),
         flags.DEFINE_integer("meta_batch_size", 100, "Meta examples a step."),
         flags.DEFINE_float(
-            "learning_rate", 0.1, "Rate of the first epoch; falls along a cosine, once an epoch."
+            "learning_rate",
+            None,
+            "Rate of the first epoch; falls along a cosine, once an epoch; "
+            f"{_by_dataset('learning_rate')}.",
         ),
         flags.DEFINE_float("momentum", 0.9, "Momentum of SGD."),
-        flags.DEFINE_float("weight_decay", 5e-4, "Coupled weight decay of SGD."),
+        flags.DEFINE_float(
+            "weight_decay", None, f"Coupled weight decay of SGD; {_by_dataset('weight_decay')}."
+        ),
         flags.DEFINE_integer("seed", 0, "Seed of every random choice."),
     ],
     "Run": [
@@ -104,7 +170,22 @@ def settings_from_flags() -> Settings:
     if given["outer_lr"] != "auto":
         with contextlib.suppress(ValueError):  # a word is named by the settings' own check
             given["outer_lr"] = float(given["outer_lr"])
+    if given["noise_file"]:  # a run can be run again from any directory
+        given["noise_file"] = str(Path(given["noise_file"]).expanduser().resolve())
+    if given["image_size"] is not None:
+        try:
+            given["image_size"] = tuple(map(int, given["image_size"]))
+        except ValueError:
+            raise ValueError(
+                f"image_size must be two numbers. Received: {','.join(given['image_size'])}; "
+                "allowed: H,W, such as 224,224."
+            ) from None
     return resolve(**given)
+
+
+def locations() -> dict[str, Any]:
+    """Where the data are, as the flags say: what a source's loader takes beside the settings."""
+    return {flag.name: flag.value for flag in LOCATIONS}
 
 
 def flag_lines(settings: Settings) -> list[str]:
@@ -118,21 +199,25 @@ def flag_lines(settings: Settings) -> list[str]:
 
 def location_lines() -> list[str]:
     """Where this machine has the data, as lines of a flag file: no part of the settings."""
-    data_dir = DATA_DIR.value and str(Path(DATA_DIR.value).expanduser().resolve())
-    return [_line("download", DOWNLOAD.value)] + ([_line("data_dir", data_dir)] if data_dir else [])
+    paths = {name: value for name, value in locations().items() if name != "download" and value}
+    return [_line("download", DOWNLOAD.value)] + [
+        _line(name, Path(value).expanduser().resolve()) for name, value in paths.items()
+    ]
 
 
 def settings_of_lines(lines: Iterable[str]) -> list[str]:
     """Of the lines of a run's flag file, those that `flag_lines` wrote."""
-    locations = ("--data_dir", "--download", "--nodownload")
+    places = ("--nodownload", *(f"--{name}" for name in locations()))
     return [
         line
         for line in map(str.strip, lines)
-        if line.startswith("--") and not line.startswith(locations)
+        if line.startswith("--") and not line.startswith(places)
     ]
 
 
 def _line(name: str, value: object) -> str:
     if isinstance(value, bool):
         return f"--{name}" if value else f"--no{name}"
+    if isinstance(value, tuple):
+        value = ",".join(map(str, value))
     return f"--{name}={value}"

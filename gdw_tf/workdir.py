@@ -4,6 +4,7 @@ flags.txt           the flags that run it again: --flagfile=flags.txt
 metrics.csv         one row an epoch
 checkpoints/        latest.keras, and best.keras by test accuracy
 tensorboard/        events
+unreadable.txt      of image files: those that were left out, each with the reason
 summary.json        the results, when the run is complete
 export/             the classifier as a SavedModel
 """
@@ -14,6 +15,7 @@ import csv
 import dataclasses
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +43,11 @@ class Workdir:
     def tensorboard(self) -> Path:
         """TensorBoard's events."""
         return self.root / "tensorboard"
+
+    @property
+    def unreadable(self) -> Path:
+        """The image files that were left out."""
+        return self.root / "unreadable.txt"
 
     @property
     def summary(self) -> Path:
@@ -87,6 +94,18 @@ class Workdir:
         if not self.flags.exists():
             self.flags.write_text("\n".join([f"# {command}", *lines, ""]))
 
+    def read_unreadable(self) -> dict[str, str] | None:
+        """The image files that were left out, with the reason; `None` if none were looked at."""
+        if not self.unreadable.exists():
+            return None
+        lines = self.unreadable.read_text().splitlines()
+        return dict(line.split("\t", 1) for line in lines)
+
+    def write_unreadable(self, reasons: dict[str, str]) -> None:
+        """Writes unreadable.txt: on every line a path, a tabulator and a reason."""
+        lines = [f"{path}\t{reason}\n" for path, reason in reasons.items()]
+        self.unreadable.write_text("".join(lines))
+
     def rows(self) -> list[dict[str, str]]:
         """The rows of metrics.csv; none where there is none."""
         if not self.metrics.exists():
@@ -110,7 +129,11 @@ class Workdir:
             os.replace(aside, self.metrics)
 
     def write_summary(self, summary: dict[str, Any]) -> None:
-        """Writes summary.json in one move."""
+        """Writes summary.json in one move, a row of numbers on one line."""
         aside = self.summary.with_suffix(".tmp")
-        aside.write_text(json.dumps(summary, indent=2) + "\n")
+        text = json.dumps(summary, indent=2)
+        text = re.sub(
+            r"\[\s*([-+.\deE,\s]+?)\s*\]", lambda row: f"[{' '.join(row[1].split())}]", text
+        )
+        aside.write_text(text + "\n")
         os.replace(aside, self.summary)

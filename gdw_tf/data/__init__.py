@@ -1,19 +1,23 @@
 """Data: sources of images, label noise, imbalance, the meta set, and streams of batches."""
 
+from gdw_tf.data.images import ImageFiles
+from gdw_tf.data.orders import shuffled_pass
 from gdw_tf.data.pipeline import (
     augment_batch,
     evaluation_batches,
     gather_batches,
     meta_batches,
-    shuffled_pass,
     training_batches,
 )
 from gdw_tf.data.prepare import NoisyData, prepare
-from gdw_tf.data.sources import load, names
+from gdw_tf.data.scan import Scan, scan, without
+from gdw_tf.data.sources import load, names, registered_name
 from gdw_tf.data.sources.source import Source
 
 __all__ = [
+    "ImageFiles",
     "NoisyData",
+    "Scan",
     "Source",
     "augment_batch",
     "evaluation_batches",
@@ -22,6 +26,9 @@ __all__ = [
     "meta_batches",
     "names",
     "prepare",
+    "registered_name",
+    "scan",
     "shuffled_pass",
     "training_batches",
+    "without",
 ]

@@ -39,6 +39,28 @@ def split_meta(
     return train_indices, meta_indices
 
 
+def choose_meta(
+    labels: ArrayLike, num_classes: int, num_meta: int, random_state: np.random.RandomState
+) -> np.ndarray:
+    """Draws a class-balanced meta set from a clean set that is none of the training images.
+
+    Args:
+        labels: True class indices of the clean set, any integer dtype, shape (N,).
+        num_classes: Number of classes C, at least 2.
+        num_meta: Size of the meta set M, at least 1. If C does not divide it, classes drawn at
+            random get one image more than the others.
+        random_state: The generator, see `gdw_tf.data.random`.
+
+    Returns:
+        Indices of the images drawn, int64, shape (M,), ascending.
+
+    Raises:
+        TypeError: If the labels, `num_classes` or `num_meta` are not integers.
+        ValueError: If `num_meta` is less than 1, or a class has too few images.
+    """
+    return _draw_balanced(labels, num_classes, "num_meta", num_meta, 0, random_state)
+
+
 def balanced_subset(
     labels: ArrayLike, num_classes: int, size: int, random_state: np.random.RandomState
 ) -> np.ndarray:

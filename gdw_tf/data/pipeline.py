@@ -1,8 +1,8 @@
 """Batches for training, meta learning and evaluation, as `tf.data` streams.
 
 All randomness is stateless: the order of an epoch and the crop of an image are functions of the
-seed and of a position in the stream, never of what ran before. A position is folded into a *key*,
-a pair of integers that stands for a stream of random numbers:
+seed and of a position in the stream, never of what ran before. A position is folded into a *key*
+(see `gdw_tf.data.orders`):
 
     key(seed, stream) -> epoch -> order   -> pass -> the order of one pass over the examples
                                -> augment -> step -> crops and flips of one batch
@@ -10,92 +10,25 @@ a pair of integers that stands for a stream of random numbers:
 So a run that is resumed at epoch k sees the batches which it would have seen without the break,
 and nothing about the data pipeline has to be saved.
 
-Images stay in memory as they are (uint8 for images of the usual sources). Batches are gathered
-and augmented whole, not image by image, on the CPU and ahead of the training step.
+Images stay as they are: in memory (uint8 for images of the usual sources) or in their files (see
+`gdw_tf.data.images`). Batches are gathered and augmented whole, not image by image, on the CPU and
+ahead of the training step.
 """
 
 from __future__ import annotations
 
-import zlib
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
 
 from gdw_tf.checks import check_integer
+from gdw_tf.data.images import ImageFiles
+from gdw_tf.data.orders import ALGORITHM, balanced_passes, fold, shuffled_passes, stream_key
 
 PADDING = 4
 """Pixels by which `augment_batch` pads an image on each side before it is cropped."""
-
-# Named, for the automatic choice of an algorithm depends on the device.
-_ALGORITHM = "philox"
-
-
-def stream_key(seed: int, stream: str) -> tf.Tensor:
-    """Makes the key of a named stream of random numbers.
-
-    Args:
-        seed: The seed, 0 or more.
-        stream: The stream's name.
-
-    Returns:
-        The key, int64, shape (2,).
-
-    Raises:
-        TypeError: If `seed` is not an integer.
-        ValueError: If it is negative or has more than 63 bits.
-    """
-    check_integer("seed", seed, 0, 2**63 - 1)
-    return tf.constant([seed, zlib.crc32(stream.encode())], tf.int64)
-
-
-def fold(key: tf.Tensor, position: tf.Tensor | int) -> tf.Tensor:
-    """Makes the key of a position, an integer, within the stream of `key`."""
-    position = tf.cast(position, tf.int64)
-    return tf.random.experimental.stateless_fold_in(key, position, alg=_ALGORITHM)
-
-
-def shuffled_pass(num_examples: int, key: tf.Tensor) -> tf.data.Dataset:
-    """Goes through the indices of all examples once, in a random order.
-
-    Args:
-        num_examples: Number of examples N, at least 1.
-        key: The order's key, int32 or int64, shape (2,). Equal keys give equal orders.
-
-    Returns:
-        A data set of N scalar int64 indices: a permutation of 0 to N - 1.
-
-    Raises:
-        TypeError: If `num_examples` is not an integer.
-        ValueError: If it is less than 1.
-    """
-    check_integer("num_examples", num_examples, 1)
-    # 64 random bits an example leave ties out of account, and sorting them is an order which,
-    # unlike that of tf.random.experimental.stateless_shuffle, does not depend on the version.
-    bits = tf.random.stateless_uniform(
-        (num_examples,), key, minval=None, maxval=None, dtype=tf.int64, alg=_ALGORITHM
-    )
-    order = tf.argsort(bits, stable=True)
-    return tf.data.Dataset.from_tensor_slices(tf.cast(order, tf.int64))
-
-
-def shuffled_passes(num_examples: int, key: tf.Tensor) -> tf.data.Dataset:
-    """Goes through the indices of all examples again and again, in a new order each time.
-
-    Args:
-        num_examples: Number of examples N, at least 1.
-        key: The key of the orders, int32 or int64, shape (2,).
-
-    Returns:
-        An infinite data set of scalar int64 indices.
-
-    Raises:
-        TypeError: If `num_examples` is not an integer.
-        ValueError: If it is less than 1.
-    """
-    check_integer("num_examples", num_examples, 1)
-    return tf.data.Dataset.counter().flat_map(
-        lambda number: shuffled_pass(num_examples, fold(key, number))
-    )
 
 
 def gather_batches(
@@ -105,8 +38,8 @@ def gather_batches(
 
     Args:
         indices: A data set of scalar integer indices.
-        arrays: Tensors or arrays in any nested structure, all with the examples along their first
-            axis.
+        arrays: Tensors, arrays or `ImageFiles` in any nested structure, all with the examples along
+            their first axis.
         batch_size: Examples a batch B, at least 1.
         drop_remainder: Whether to leave out a last batch of fewer than B. If true, the batches
             have a static shape.
@@ -120,11 +53,13 @@ def gather_batches(
     """
     check_integer("batch_size", batch_size, 1)
     tensors = _tensors(arrays)
-    return indices.batch(batch_size, drop_remainder=drop_remainder).map(
-        lambda batch: tf.nest.map_structure(lambda tensor: tf.gather(tensor, batch), tensors),
-        num_parallel_calls=tf.data.AUTOTUNE,
-        deterministic=True,
-    )
+    settings = {"num_parallel_calls": tf.data.AUTOTUNE, "deterministic": True}
+    if any(isinstance(tensor, ImageFiles) for tensor in tf.nest.flatten(tensors)):
+        # Files are read one by one, many at a time; arrays are gathered quicker in whole batches.
+        examples = indices.map(lambda index: _take(tensors, index), **settings)
+        return examples.batch(batch_size, drop_remainder=drop_remainder)
+    batches = indices.batch(batch_size, drop_remainder=drop_remainder)
+    return batches.map(lambda batch: _take(tensors, batch), **settings)
 
 
 def augment_batch(images: tf.Tensor, key: tf.Tensor) -> tf.Tensor:
@@ -148,10 +83,10 @@ def augment_batch(images: tf.Tensor, key: tf.Tensor) -> tf.Tensor:
     batch_size = tf.shape(images)[0]
     height, width = images.shape[1:3]
     shifts = tf.random.stateless_uniform(
-        (batch_size, 2), fold(key, 0), -PADDING, PADDING + 1, tf.int32, alg=_ALGORITHM
+        (batch_size, 2), fold(key, 0), -PADDING, PADDING + 1, tf.int32, alg=ALGORITHM
     )
     flips = tf.random.stateless_uniform(
-        (batch_size, 1), fold(key, 1), 0, 2, tf.int32, alg=_ALGORITHM
+        (batch_size, 1), fold(key, 1), 0, 2, tf.int32, alg=ALGORITHM
     )
     # The padded image is never made: a pixel outside the image is read where it is mirrored.
     rows = _reflect(tf.range(height) + shifts[:, :1], height)
@@ -170,7 +105,8 @@ def training_batches(
     short. The order of epoch e is a function of `seed` and e.
 
     Args:
-        x: Images, any dtype, shape (N, height, width, channels); other shapes without `augment`.
+        x: Images, an array or `ImageFiles`, any dtype, shape (N, height, width, channels); other
+            shapes without `augment`.
         y: Labels, shape (N, ...), or any nested structure of arrays of N examples.
         batch_size: Examples a batch B, at least 1.
         seed: Seed of the orders and of the augmentation, 0 or more.
@@ -191,6 +127,7 @@ def training_batches(
         examples,
         batch_size=batch_size,
         examples_per_epoch=_num_examples(examples),
+        passes=functools.partial(shuffled_passes, _num_examples(examples)),
         key=stream_key(seed, "training"),
         augment=augment,
         initial_epoch=initial_epoch,
@@ -204,6 +141,7 @@ def meta_batches(
     batch_size: int,
     seed: int,
     steps_per_epoch: int,
+    balanced: bool = False,
     augment: bool = False,
     initial_epoch: int = 0,
 ) -> tf.data.Dataset:
@@ -214,12 +152,15 @@ def meta_batches(
     is a function of `seed`, epoch and pass, and differs from that of the training set.
 
     Args:
-        x: Meta images, any dtype, shape (M, height, width, channels); other shapes without
-            `augment`.
-        y: Labels, shape (M, ...), or any nested structure of arrays of M examples.
+        x: Meta images, an array or `ImageFiles`, any dtype, shape (M, height, width, channels);
+            other shapes without `augment`.
+        y: Labels, shape (M, ...), or any nested structure of arrays of M examples; with `balanced`
+            class indices, shape (M,).
         batch_size: Examples a batch, at least 1; M if the meta set is smaller.
         seed: Seed of the orders and of the augmentation, 0 or more.
         steps_per_epoch: Batches an epoch, at least 1: the number of training steps.
+        balanced: Whether every batch has equally many examples of each class, as far as whole
+            numbers allow, see `gdw_tf.data.orders.balanced_passes`.
         augment: Whether to crop and flip at random, see `augment_batch`.
         initial_epoch: The epoch to start with, counted from 0. The stream is then the tail of the
             stream from 0.
@@ -235,11 +176,17 @@ def meta_batches(
     """
     examples = _tensors((x, y))
     check_integer("steps_per_epoch", steps_per_epoch, 1)
-    batch_size = min(check_integer("batch_size", batch_size, 1), _num_examples(examples))
+    num_examples = _num_examples(examples)
+    batch_size = min(check_integer("batch_size", batch_size, 1), num_examples)
+    if balanced:
+        passes = functools.partial(balanced_passes, y)
+    else:
+        passes = functools.partial(shuffled_passes, num_examples)
     return _stream(
         examples,
         batch_size=batch_size,
         examples_per_epoch=steps_per_epoch * batch_size,
+        passes=passes,
         key=stream_key(seed, "meta"),
         augment=augment,
         initial_epoch=initial_epoch,
@@ -250,7 +197,7 @@ def evaluation_batches(x: Any, y: Any, *, batch_size: int = 500) -> tf.data.Data
     """Goes through a data set once, in order.
 
     Args:
-        x: Images, shape (N, ...).
+        x: Images, an array or `ImageFiles`, shape (N, ...).
         y: Labels, shape (N, ...), or any nested structure of arrays of N examples.
         batch_size: Examples a batch, at least 1; the last batch may be short.
 
@@ -271,21 +218,24 @@ def _stream(
     *,
     batch_size: int,
     examples_per_epoch: int,
+    passes: Callable[[tf.Tensor], tf.data.Dataset],
     key: tf.Tensor,
     augment: bool,
     initial_epoch: int,
 ) -> tf.data.Dataset:
-    """Streams epochs of `examples_per_epoch`, each made of as many passes as that takes."""
+    """Streams epochs of `examples_per_epoch`, each made of as many passes as that takes.
+
+    `passes` turns the key of an epoch's order into its endless indices.
+    """
     check_integer("batch_size", batch_size, 1)
     check_integer("initial_epoch", initial_epoch, 0)
     if augment:
-        _check_augmentable(examples[0].shape)
-    num_examples = _num_examples(examples)
+        _check_augmentable(tf.TensorShape(examples[0].shape))
     all_full = examples_per_epoch % batch_size == 0
 
     def epoch_batches(epoch: tf.Tensor) -> tf.data.Dataset:
         order_key, augment_key = (fold(fold(key, epoch), use) for use in (0, 1))
-        indices = shuffled_passes(num_examples, order_key).take(examples_per_epoch)
+        indices = passes(order_key).take(examples_per_epoch)
         batches = gather_batches(indices, examples, batch_size, drop_remainder=all_full)
         if not augment:
             return batches
@@ -303,8 +253,11 @@ def _tensors(arrays: Any) -> Any:
     """Turns arrays of examples into tensors, once, so that no graph holds a copy of them."""
     # `tf.data` works on the CPU: batches must not be fetched from a GPU.
     with tf.device("CPU:0"):
-        tensors = tf.nest.map_structure(tf.convert_to_tensor, arrays)
-    shapes = [tensor.shape for tensor in tf.nest.flatten(tensors)]
+        tensors = tf.nest.map_structure(
+            lambda array: array if isinstance(array, ImageFiles) else tf.convert_to_tensor(array),
+            arrays,
+        )
+    shapes = [tf.TensorShape(tensor.shape) for tensor in tf.nest.flatten(tensors)]
     lengths = {shape[0] if shape.rank else None for shape in shapes}
     if len(lengths) != 1 or not lengths.pop():
         raise ValueError(
@@ -312,6 +265,16 @@ def _tensors(arrays: Any) -> Any:
             f"{', '.join(map(str, shapes))}; allowed: (N, ...) with N of 1 or more."
         )
     return tensors
+
+
+def _take(tensors: Any, indices: tf.Tensor) -> Any:
+    """Gives the examples at these indices; at one index where there are `ImageFiles`."""
+    return tf.nest.map_structure(
+        lambda tensor: (
+            tensor.load(indices) if isinstance(tensor, ImageFiles) else tf.gather(tensor, indices)
+        ),
+        tensors,
+    )
 
 
 def _num_examples(tensors: Any) -> int:

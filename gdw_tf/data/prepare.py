@@ -2,10 +2,13 @@
 
 The order matters and is this:
 
-1. The meta set, clean and class-balanced, is drawn and taken out of the training images.
+1. The meta set, clean and class-balanced, is drawn and taken out of the training images, or from
+   the clean set that the source has for it.
 2. A class-balanced subset of the rest is kept, if a smaller training set is asked for.
-3. Noise is drawn for the labels of all training images.
-4. A long tail is cut, by *true* class, from n_max = (number of training images)/C images on.
+3. Noise is drawn for the labels of all training images, if it is asked for: it is laid on the
+   labels given, where people gave labels that differ from the true ones.
+4. The imbalance, such as a long tail, is cut, by *true* class, from n_max = (number of training
+   images)/C images on.
 
 Every step draws from its own stream of the seed (see `gdw_tf.data.random`): another noise rate
 leaves the meta set and the images as they were, another imbalance factor leaves the labels.
@@ -17,11 +20,20 @@ import dataclasses
 import warnings
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from gdw_tf.checks import check_integer, check_labels, check_rate
-from gdw_tf.data.imbalance import check_factor, long_tail_indices
-from gdw_tf.data.meta_split import balanced_subset, split_meta
-from gdw_tf.data.noise import corrupt, transition_matrix
+from gdw_tf.data.images import Images
+from gdw_tf.data.imbalance import check_factor, check_kind, imbalanced_indices
+from gdw_tf.data.meta_split import balanced_subset, choose_meta, split_meta
+from gdw_tf.data.noise import (
+    check_noise,
+    corrupt,
+    corrupt_by_instance,
+    label_counts,
+    row_shares,
+    transition_matrix,
+)
 from gdw_tf.data.random import generator
 from gdw_tf.data.sources.source import Source
 
@@ -30,48 +42,71 @@ from gdw_tf.data.sources.source import Source
 class NoisyData:
     """A noisy training set with a clean meta set and test set.
 
+    Images are arrays, or files that are decoded when a batch needs them, as in `Source`.
+
     Attributes:
         x_train: Training images, uint8, shape (N, height, width, channels).
         y_train: The labels given, some of them wrong, int64, shape (N,).
         y_true: The true classes of the training images, int64, shape (N,). Not for training:
-            they show how well a method tells right labels from wrong.
+            they show how well a method tells right labels from wrong. `None` if they are not
+            known: the source does not know them and no noise was drawn.
         x_meta: Meta images, uint8, shape (M, height, width, channels).
         y_meta: Their true classes, int64, shape (M,).
         x_test: Test images, uint8, shape (N_test, height, width, channels).
         y_test: Their true classes, int64, shape (N_test,).
         num_classes: Number of classes C.
         class_names: The name of each class.
-        transition_matrix: The matrix that the labels given were drawn from, float64, shape (C, C).
+        transition_matrix: The matrix that the labels given were drawn from, float64, shape (C, C);
+            under instance noise, the mean over the images of each class.
     """
 
-    x_train: np.ndarray
+    x_train: Images
     y_train: np.ndarray
-    y_true: np.ndarray
-    x_meta: np.ndarray
+    y_true: np.ndarray | None
+    x_meta: Images
     y_meta: np.ndarray
-    x_test: np.ndarray
+    x_test: Images
     y_test: np.ndarray
     num_classes: int
     class_names: tuple[str, ...]
     transition_matrix: np.ndarray
 
     @property
-    def noise_rate(self) -> float:
-        """Share of the training labels that are wrong, 0 to 1."""
-        return float(np.mean(self.y_train != self.y_true))
+    def noise_rate(self) -> float | None:
+        """Share of the training labels that are wrong, 0 to 1; `None` if it is not known."""
+        return None if self.y_true is None else float(np.mean(self.y_train != self.y_true))
+
+    @property
+    def noise_counts(self) -> np.ndarray | None:
+        """Number of training images of each true class (row) with each label given (column).
+
+        int64, shape (C, C); `None` if the true classes are not known.
+        """
+        if self.y_true is None:
+            return None
+        return label_counts(self.y_true, self.y_train, self.num_classes)
+
+    @property
+    def noise_matrix(self) -> np.ndarray | None:
+        """The rows of `noise_counts` as shares: the transition matrix realised, float64."""
+        counts = self.noise_counts
+        return None if counts is None else row_shares(counts)
 
     @property
     def class_counts(self) -> list[int]:
-        """Number of training images of each true class."""
-        return np.bincount(self.y_true, minlength=self.num_classes).tolist()
+        """Number of training images of each true class, or of each label if those are unknown."""
+        classes = self.y_train if self.y_true is None else self.y_true
+        return np.bincount(classes, minlength=self.num_classes).tolist()
 
 
 def prepare(
     source: Source,
     *,
-    num_meta: int,
+    num_meta: int | None,
     noise: str = "none",
     noise_rate: float = 0.0,
+    noise_matrix: ArrayLike | None = None,
+    imbalance: str = "exponential",
     imbalance_factor: float = 1.0,
     train_examples: int | None = None,
     seed: int = 0,
@@ -79,10 +114,14 @@ def prepare(
     """Makes a noisy and imbalanced training set with a clean meta set.
 
     Args:
-        source: The clean data, with at least 2 classes.
-        num_meta: Size of the meta set, at least 1; see `gdw_tf.data.meta_split.split_meta`.
-        noise: Kind of label noise: "none", "uniform" or "flip"; see `gdw_tf.data.noise`.
-        noise_rate: Noise rate r, 0 to 1; 0 without noise.
+        source: The data, with at least 2 classes.
+        num_meta: Size of the meta set, at least 1; see `gdw_tf.data.meta_split`. `None` for the
+            whole clean set of a source that has one.
+        noise: Kind of label noise: "none", "uniform", "flip", "flip2", "asymmetric", "pair",
+            "matrix" or "instance"; see `gdw_tf.data.noise`.
+        noise_rate: Noise rate r, 0 to 1; 0 if the kind is "none" or "matrix".
+        noise_matrix: The transition matrix of the kind "matrix", shape (C, C); for no other kind.
+        imbalance: Kind of imbalance: "exponential" (a long tail) or "step".
         imbalance_factor: Training images of the last class relative to the first, above 0 and up
             to 1; 1 leaves all images, see `gdw_tf.data.imbalance`.
         train_examples: Number of training images to keep, class-balanced, before the long tail is
@@ -100,47 +139,67 @@ def prepare(
     Warns:
         UserWarning: If the meta set has no image of a class.
     """
-    y_train, y_test = _check_source(source)
+    y_train, y_test = (_check_part(source, part) for part in ("train", "test"))
+    labels = y_train if source.y_given is None else _check_part(source, "train", "y_given")
     num_classes = source.num_classes
     check_integer("seed", seed, 0)
-    check_integer("num_meta", num_meta, 1, len(y_train) - 1)
+    if source.x_meta is None:
+        check_integer("num_meta", num_meta, 1, len(y_train) - 1)
     if train_examples is not None:
-        check_integer("train_examples", train_examples, 1, len(y_train) - num_meta)
+        drawn = num_meta if source.x_meta is None else 0
+        check_integer("train_examples", train_examples, 1, len(y_train) - drawn)
     check_rate("noise_rate", noise_rate)
+    check_kind("imbalance", imbalance)
     check_factor("imbalance_factor", imbalance_factor)
-    matrix = transition_matrix(noise, num_classes, noise_rate)
+    check_noise(noise, noise_rate, noise_matrix is not None)
+    if noise != "instance":
+        matrix = transition_matrix(
+            noise,
+            num_classes,
+            noise_rate,
+            class_names=source.class_names,
+            matrix=noise_matrix,
+        )
 
-    train, meta = split_meta(y_train, num_classes, num_meta, generator(seed, "meta set"))
+    train, x_meta, y_meta = _split(source, y_train, num_meta, generator(seed, "meta set"))
     if train_examples is not None:
         train = train[
             balanced_subset(
                 y_train[train], num_classes, train_examples, generator(seed, "train examples")
             )
         ]
-    given = corrupt(y_train[train], matrix, generator(seed, "noise"))
+    random_state = generator(seed, "noise")
+    if noise == "instance":
+        given, matrix = corrupt_by_instance(
+            labels[train], source.x_train[train], num_classes, noise_rate, random_state
+        )
+    else:
+        given = corrupt(labels[train], matrix, random_state)
     if imbalance_factor < 1:
-        kept = long_tail_indices(
+        kept = imbalanced_indices(
             y_train[train],
             num_classes,
             imbalance_factor,
             generator(seed, "long tail"),
             num_per_class=len(train) / num_classes,
+            kind=imbalance,
         )
         train, given = train[kept], given[kept]
 
-    missing = np.setdiff1d(np.arange(num_classes), y_train[meta])
+    missing = np.setdiff1d(np.arange(num_classes), y_meta)
     if missing.size:
         warnings.warn(
             f"The meta set has no image of {missing.size} of {num_classes} classes "
-            f"(num_meta={num_meta}): what it teaches does not hold for them.",
+            f"(num_meta={len(y_meta)}): what it teaches does not hold for them.",
             stacklevel=2,
         )
     return NoisyData(
         x_train=source.x_train[train],
         y_train=given,
-        y_true=y_train[train],
-        x_meta=source.x_train[meta],
-        y_meta=y_train[meta],
+        # Who draws noise on top of labels takes them for true.
+        y_true=y_train[train] if source.labels_are_true or noise != "none" else None,
+        x_meta=x_meta,
+        y_meta=y_meta,
         x_test=source.x_test,
         y_test=y_test,
         num_classes=num_classes,
@@ -149,15 +208,31 @@ def prepare(
     )
 
 
-def _check_source(source: Source) -> tuple[np.ndarray, np.ndarray]:
-    """Checks a source and returns its labels of training and test as int64."""
-    labels = []
-    for part in ("train", "test"):
-        x, y = getattr(source, f"x_{part}"), getattr(source, f"y_{part}")
-        labels.append(check_labels(f"y_{part}", y, source.num_classes))
-        if len(x) != len(y):
-            raise ValueError(
-                f"x_{part} and y_{part} must be of one length. Received: {len(x)} images and "
-                f"{len(y)} labels."
-            )
-    return labels[0], labels[1]
+def _split(
+    source: Source, y_train: np.ndarray, num_meta: int | None, random_state: np.random.RandomState
+) -> tuple[np.ndarray, Images, np.ndarray]:
+    """Gives the indices of the images left for training, and images and classes of the meta set.
+
+    Without a clean set of its own, the meta set is drawn from the training images.
+    """
+    if source.x_meta is None:
+        train, meta = split_meta(y_train, source.num_classes, num_meta, random_state)
+        return train, source.x_train[meta], y_train[meta]
+    y_meta, train = _check_part(source, "meta"), np.arange(len(y_train))
+    if num_meta is None:
+        return train, source.x_meta, y_meta
+    meta = choose_meta(y_meta, source.num_classes, num_meta, random_state)
+    return train, source.x_meta[meta], y_meta[meta]
+
+
+def _check_part(source: Source, part: str, labels: str | None = None) -> np.ndarray:
+    """Checks a part of a source and returns its labels as int64."""
+    labels = labels or f"y_{part}"
+    x, y = getattr(source, f"x_{part}"), getattr(source, labels)
+    y = check_labels(labels, y, source.num_classes)
+    if len(x) != len(y):
+        raise ValueError(
+            f"x_{part} and {labels} must be of one length. Received: {len(x)} images and "
+            f"{len(y)} labels."
+        )
+    return y

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gdw_tf.data.meta_split import balanced_subset, split_meta
+from gdw_tf.data.meta_split import balanced_subset, choose_meta, split_meta
 from gdw_tf.data.random import generator
 
 few = settings(derandomize=True, database=None, deadline=None, max_examples=30)
@@ -97,3 +97,17 @@ def test_what_is_no_number_or_label_is_an_error():
         split_meta([0.0, 1.0], 2, 1, generator(0))
     with pytest.raises(ValueError, match="allowed: 0 to 1"):
         balanced_subset([0, 2], 2, 1, generator(0))
+
+
+# choose_meta
+
+
+def test_a_meta_set_is_chosen_balanced_from_a_clean_set():
+    labels = np.repeat([0, 1, 2], [5, 9, 4])
+    chosen = choose_meta(labels, 3, 9, np.random.RandomState(0))
+    assert np.bincount(labels[chosen]).tolist() == [3, 3, 3]
+    assert (np.diff(chosen) > 0).all()
+    # Unlike a meta set that is split off, it may be all there is.
+    assert choose_meta(labels, 3, 12, np.random.RandomState(0)).size == 12
+    with pytest.raises(ValueError, match="num_meta=14, which takes"):
+        choose_meta(labels, 3, 14, np.random.RandomState(0))

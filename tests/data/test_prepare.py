@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from gdw_tf.data import NoisyData, Source, prepare
-from gdw_tf.data.noise import transition_matrix
+from gdw_tf.data.noise import corrupt_by_instance, transition_matrix
+from gdw_tf.data.random import generator
 
 NUM_CLASSES = 10
 PER_CLASS = 60
@@ -59,6 +60,50 @@ def test_images_and_labels_stay_together():
         assert array.dtype == (np.int64 if name.startswith("y_") else expected)
 
 
+def with_clean_set(**changes) -> Source:
+    """A source whose labels are not known to be true, and with a clean set of its own."""
+    numbers = np.arange(TOTAL, TOTAL + 40)
+    pixels = np.stack([numbers // 256, numbers % 256], axis=1).astype(np.uint8)
+    clean = {"x_meta": pixels.reshape(-1, 1, 2, 1), "y_meta": np.arange(40) * 3 % NUM_CLASSES}
+    return make_source(labels_are_true=False, **{**clean, **changes})
+
+
+def test_a_clean_set_of_its_own_is_the_meta_set():
+    source = with_clean_set()
+    data = prepare(source, num_meta=None)
+    np.testing.assert_array_equal(data.x_meta, source.x_meta)
+    np.testing.assert_array_equal(data.y_meta, source.y_meta)
+    np.testing.assert_array_equal(data.x_train, source.x_train)
+    np.testing.assert_array_equal(data.y_train, source.y_train)
+    chosen = prepare(source, num_meta=20, train_examples=TOTAL)
+    assert np.bincount(chosen.y_meta).tolist() == [2] * NUM_CLASSES
+    assert len(np.unique(numbers_of(chosen.x_meta))) == 20
+    np.testing.assert_array_equal(chosen.y_meta, source.y_meta[numbers_of(chosen.x_meta) - TOTAL])
+    assert len(chosen.x_train) == TOTAL
+
+
+def test_labels_that_are_not_known_to_be_true_have_no_noise_rate():
+    data = prepare(with_clean_set(), num_meta=None)
+    assert (data.y_true, data.noise_rate, data.noise_counts) == (None, None, None)
+    assert data.class_counts == [60] * NUM_CLASSES
+    # Whoever draws noise for them takes them for true.
+    noisy = prepare(with_clean_set(), num_meta=None, noise="flip", noise_rate=1.0)
+    np.testing.assert_array_equal(noisy.y_true, make_source().y_train)
+    assert noisy.noise_rate == 1
+
+
+def test_labels_that_people_gave_are_trained_on():
+    given = np.arange(TOTAL) * 3 % NUM_CLASSES
+    source = make_source(y_given=given)
+    data = prepare(source, num_meta=50, train_examples=300, imbalance_factor=0.5)
+    np.testing.assert_array_equal(data.y_train, given[numbers_of(data.x_train)])
+    np.testing.assert_array_equal(data.y_true, source.y_train[numbers_of(data.x_train)])
+    np.testing.assert_array_equal(data.y_meta, source.y_train[numbers_of(data.x_meta)])
+    flipped = prepare(source, num_meta=50, noise="flip", noise_rate=1.0)
+    target = np.argmax(flipped.transition_matrix, axis=1)
+    np.testing.assert_array_equal(flipped.y_train, target[given[numbers_of(flipped.x_train)]])
+
+
 def test_the_meta_set_is_clean_balanced_and_not_trained_on():
     data = prepare(make_source(), num_meta=50, noise="uniform", noise_rate=0.9)
     assert np.bincount(data.y_meta).tolist() == [5] * NUM_CLASSES
@@ -81,6 +126,35 @@ def test_the_noise_rate_is_the_share_of_wrong_labels():
     assert data.noise_rate == pytest.approx(0.36, abs=0.082)
 
 
+def test_labels_can_be_drawn_from_a_matrix_of_ones_own():
+    shift = np.roll(np.eye(NUM_CLASSES), 3, axis=1)
+    data = prepare(make_source(), num_meta=50, noise="matrix", noise_matrix=shift)
+    np.testing.assert_array_equal(data.y_train, (data.y_true + 3) % NUM_CLASSES)
+    np.testing.assert_array_equal(data.transition_matrix, shift)
+
+
+def test_instance_noise_looks_at_the_images_of_the_labels():
+    data = prepare(make_source(), num_meta=50, noise="instance", noise_rate=0.4, seed=2)
+    given, matrix = corrupt_by_instance(
+        data.y_true, data.x_train, NUM_CLASSES, 0.4, generator(2, "noise")
+    )
+    np.testing.assert_array_equal(data.y_train, given)
+    np.testing.assert_array_equal(data.transition_matrix, matrix)
+
+
+def test_the_realised_noise_is_counted():
+    data = prepare(
+        make_source(), num_meta=50, noise="uniform", noise_rate=0.6, imbalance_factor=0.01
+    )
+    counts = np.zeros((NUM_CLASSES, NUM_CLASSES), int)
+    for true, given in zip(data.y_true, data.y_train, strict=True):
+        counts[true, given] += 1
+    np.testing.assert_array_equal(data.noise_counts, counts)
+    np.testing.assert_allclose(data.noise_matrix[0], counts[0] / counts[0].sum())
+    assert data.class_counts[-1] == 0
+    assert not data.noise_matrix[-1].any()
+
+
 def test_the_training_subset_is_balanced():
     data = prepare(make_source(), num_meta=50, train_examples=203)
     assert sum(data.class_counts) == len(data.x_train) == 203
@@ -93,6 +167,22 @@ def test_the_tail_is_counted_by_true_class_from_the_images_that_are_left():
     assert data.noise_rate == 1
     subset = prepare(make_source(), num_meta=100, imbalance_factor=0.1, train_examples=200)
     assert subset.class_counts == [int(20 * 0.1 ** (c / 9)) for c in range(NUM_CLASSES)]
+
+
+def test_the_step_is_counted_by_true_class_too():
+    data = prepare(
+        make_source(),
+        num_meta=100,
+        noise="flip",
+        noise_rate=0.5,
+        imbalance="step",
+        imbalance_factor=0.1,
+    )
+    assert data.class_counts == [50] * 5 + [5] * 5
+    assert data.noise_counts.sum(axis=1).tolist() == data.class_counts
+    whole = prepare(make_source(), num_meta=100, noise="flip", noise_rate=0.5)
+    label_of = dict(zip(numbers_of(whole.x_train), whole.y_train, strict=True))
+    assert [label_of[n] for n in numbers_of(data.x_train)] == data.y_train.tolist()
 
 
 def test_classes_of_the_tail_without_images_count_zero():
@@ -178,9 +268,14 @@ def test_a_class_missing_from_the_meta_set_is_warned_of():
         ({"num_meta": 600}, ValueError, "num_meta=600; allowed: 1 to 599"),
         ({"num_meta": 595}, ValueError, "num_meta=595, which takes"),
         ({"num_meta": 5.0}, TypeError, "num_meta=5.0"),
-        ({"noise": "pair"}, ValueError, "kind='pair'; allowed: none, uniform, flip"),
+        ({"noise": "pink"}, ValueError, "kind='pink'; allowed: none, uniform, flip"),
+        ({"noise": "asymmetric", "noise_rate": 0.4}, ValueError, "10 classes .a, b, c, ...."),
+        ({"noise": "matrix"}, ValueError, "kind='matrix' without a matrix"),
+        ({"noise_matrix": np.eye(10)}, ValueError, "kind='none' with a matrix"),
+        ({"noise": "matrix", "noise_matrix": np.eye(3)}, ValueError, r"shape \(3, 3\)"),
         ({"noise": "flip", "noise_rate": 1.5}, ValueError, "noise_rate=1.5; allowed: 0 to 1"),
         ({"noise_rate": 0.4}, ValueError, "kind='none', rate=0.4"),
+        ({"imbalance": "linear"}, ValueError, "imbalance='linear'; allowed: exponential, step"),
         ({"imbalance_factor": 0.0}, ValueError, "imbalance_factor=0.0; allowed: above 0"),
         ({"train_examples": 0}, ValueError, "train_examples=0; allowed: 1 to 550"),
         ({"train_examples": 551}, ValueError, "train_examples=551; allowed: 1 to 550"),
@@ -204,6 +299,8 @@ def test_bad_settings_are_errors(change, error, message):
         ({"y_train": np.zeros(0, int)}, ValueError, r"y_train.*shape \(0,\)"),
         ({"y_test": np.zeros(0, int)}, ValueError, r"y_test.*shape \(0,\)"),
         ({"y_train": np.zeros(5, int)}, ValueError, "600 images and 5 labels"),
+        ({"y_given": np.zeros(5, int)}, ValueError, "x_train and y_given .* and 5 labels"),
+        ({"x_meta": np.zeros((2, 1, 2, 1)), "y_meta": [0, 10]}, ValueError, "y_meta holds"),
         ({"class_names": ("one",)}, ValueError, "num_classes=1; allowed: 2 or more"),
     ],
 )

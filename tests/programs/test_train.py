@@ -46,11 +46,44 @@ def test_a_run_leaves_its_whole_record(train, tmp_path):
     assert summary["seconds_per_step"] > 0
     assert summary["noise_rate"] == pytest.approx(0.45, abs=0.1)
     assert summary["class_counts"] == [20] * 10
+    realised = np.array(summary["noise_matrix"])
+    assert 1 - np.trace(realised) / 10 == pytest.approx(summary["noise_rate"])
+    np.testing.assert_allclose(summary["transition_matrix"], 0.5 * np.eye(10) + 0.05)
+    row, shares = (
+        part.split()
+        for line in finished.out.splitlines()
+        if line.startswith("  3 3 ")
+        for part in line.split("|")
+    )
+    assert row == ["3", "3", "20"]
+    percent = [0.0 if share == "." else float(share) for share in shares]
+    np.testing.assert_allclose(percent, 100 * realised[3], atol=0.05)
     assert (summary["seed"], summary["method"]) == (3, "gdw")
     assert summary["versions"]["tensorflow"] == tf.__version__
     assert list((workdir / "tensorboard").rglob("events*"))
     for which in ("latest", "best"):
         keras.models.load_model(workdir / "checkpoints" / f"{which}.keras")
+
+
+def test_labels_are_drawn_from_a_file_and_the_run_can_be_run_again(
+    train, run_program, tmp_path, monkeypatch
+):
+    matrix = np.roll(np.eye(10), 1, axis=1)
+    np.savetxt(tmp_path / "matrix.csv", matrix, delimiter=",")
+    monkeypatch.chdir(tmp_path)
+    arguments = ("--noise=matrix", "--noise_file=matrix.csv", "--epochs=1")
+    assert train(tmp_path / "first", *arguments).code == 0
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    flag_file = tmp_path / "first" / "flags.txt"
+    again = run_program("train", f"--flagfile={flag_file}", f"--workdir={tmp_path / 'second'}")
+
+    assert again.code == 0, again.err
+    for run in ("first", "second"):
+        summary = json.loads((tmp_path / run / "summary.json").read_text())
+        assert summary["noise_rate"] == 1
+        np.testing.assert_array_equal(summary["noise_matrix"], matrix)
+        np.testing.assert_array_equal(summary["transition_matrix"], matrix)
 
 
 def test_the_exported_model_takes_raw_images_without_this_library(train, tmp_path):
@@ -138,6 +171,11 @@ def test_resuming_where_there_is_no_run_yet_starts_it(train, tmp_path):
         (["--noise_rate=nan"], "noise_rate=nan; allowed: 0 to 1"),
         (["--noise_rate=much"], "much"),
         (["--noise=none", "--noise_rate=0.4"], "noise_rate needs a kind of noise"),
+        (["--noise=matrix", "--noise_rate=0.4"], "noise_rate needs a kind of noise that has one"),
+        (["--noise=matrix"], "noise=matrix, noise_file=None; allowed: both or neither"),
+        (["--noise_file=some.csv"], "noise_file belongs to noise=matrix"),
+        (["--noise=matrix", "--noise_file=nowhere.csv"], "nowhere.csv"),
+        (["--imbalance=linear"], "imbalance=linear; allowed: exponential, step"),
         (["--imbalance_factor=0"], "imbalance_factor=0.0; allowed: above 0, up to 1"),
         (["--num_meta=0"], "num_meta=0; allowed: at least 1"),
         (["--train_examples=1", "--num_meta=1290"], "num_meta=1290"),

@@ -4,51 +4,90 @@ A source is one module of this package with a dictionary `LOADERS`, from a name 
 `data_dir` and `download` (see `Loader`) that returns a `Source`. The registry finds the modules by
 itself, so adding a source is adding a file. A loader imports what it needs when it is called:
 naming the sources must not need the packages of all of them.
+
+A loader may take further keyword arguments, which `load` passes on; the command line has
+`--image_size`, `--human_labels` and the like for them. A name of the form "tfds:NAME" stands for a
+family: the loader is called for every name that begins with "tfds:", with the rest as its `name`.
 """
 
 from __future__ import annotations
 
 import importlib
+import inspect
 import pkgutil
-from typing import Protocol
+from typing import Any, Protocol
 
 from gdw_tf.data.sources.source import Source
+
+_FAMILY = ":NAME"
 
 
 class Loader(Protocol):
     """A function that loads one source."""
 
-    def __call__(self, *, data_dir: str | None, download: bool) -> Source:
+    def __call__(self, *, data_dir: str | None, download: bool, **options: Any) -> Source:
         """Loads the source; see `load`."""
 
 
 def names() -> tuple[str, ...]:
-    """Gives the names that `load` knows, in alphabetical order."""
+    """Gives the names that `load` knows, in alphabetical order; a family is one, as "tfds:NAME"."""
     return tuple(sorted(_loaders()))
 
 
-def load(name: str, *, data_dir: str | None = None, download: bool = True) -> Source:
-    """Loads a clean data set into memory.
+def registered_name(name: str) -> str:
+    """Gives the one of `names()` that stands for a name: its family's, or the name itself.
+
+    Raises:
+        ValueError: If there is no source of that name.
+    """
+    family, _, member = name.partition(":")
+    registered = family + _FAMILY if member else name
+    if registered not in names():
+        raise ValueError(
+            f"Unknown data source. Received: name={name!r}; allowed: {', '.join(names())}."
+        )
+    return registered
+
+
+def load(
+    name: str, *, data_dir: str | None = None, download: bool = True, **options: Any
+) -> Source:
+    """Loads a data set; images in files stay there.
 
     Args:
-        name: One of `names()`.
-        data_dir: Folder of the prepared data of TensorFlow Datasets; `None` for its default,
-            `~/tensorflow_datasets`. Sources that come with a Python package ignore it.
+        name: One of `names()`; in place of NAME stands any name that the family knows.
+        data_dir: Folder of the data; for the sources of TensorFlow Datasets that of the prepared
+            data, `None` for its default, `~/tensorflow_datasets`. Sources that come with a Python
+            package ignore it.
         download: Whether to download the data when they are not there.
+        **options: What else the source's loader takes. `None` stands for its default.
 
     Returns:
         The data set. Equal arguments give the images in the same order.
 
     Raises:
         FileNotFoundError: If the data are not there and `download` is false.
-        ValueError: If there is no source of that name.
+        ValueError: If there is no source of that name, it does not take an option, or the data
+            are not as they should be.
     """
-    loaders = _loaders()
-    if name not in loaders:
-        raise ValueError(
-            f"Unknown data source. Received: name={name!r}; allowed: {', '.join(names())}."
-        )
-    return loaders[name](data_dir=data_dir, download=download)
+    registered = registered_name(name)
+    loader = _loaders()[registered]
+    options = {option: value for option, value in options.items() if value is not None}
+    taken = {
+        parameter.name: parameter
+        for parameter in inspect.signature(loader).parameters.values()
+        if parameter.kind is parameter.KEYWORD_ONLY
+    }
+    for option in options:
+        if option not in taken:
+            allowed = ", ".join(sorted(taken.keys() - {"name", "download"}))
+            raise ValueError(
+                f"Data set {name} does not take {option}. Received: {option}={options[option]}; "
+                f"allowed: {allowed}."
+            )
+    if registered.endswith(_FAMILY):
+        options["name"] = name.partition(":")[2]
+    return loader(data_dir=data_dir, download=download, **options)
 
 
 def _loaders() -> dict[str, Loader]:

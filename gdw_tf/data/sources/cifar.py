@@ -12,6 +12,7 @@ import functools
 import numpy as np
 
 from gdw_tf.data.sources.source import Source
+from gdw_tf.data.sources.tfds import prepared_builder
 
 MEAN = (125.3, 123.0, 113.9)
 STD = (63.0, 62.1, 66.7)
@@ -34,14 +35,7 @@ def load_cifar(name: str, *, data_dir: str | None, download: bool) -> Source:
     """
     import tensorflow_datasets as tfds
 
-    builder = tfds.builder(name, data_dir=data_dir)
-    if download:
-        builder.download_and_prepare()
-    elif not builder.is_prepared():
-        raise FileNotFoundError(
-            f"There are no prepared data of {name}. Received: data_dir={data_dir!r}, "
-            f"download=False; allowed: a data_dir with {name} in it, or download=True."
-        )
+    builder = prepared_builder(name, data_dir=data_dir, download=download)
     (x_train, y_train), (x_test, y_test) = (
         # The whole split as one batch: images are decoded in parallel, in the order of the files.
         tfds.as_numpy(

@@ -11,12 +11,36 @@ from gdw_tf.data import sources
 
 
 def test_the_names_of_the_sources():
-    assert data.names() == ("cifar10", "cifar100", "digits")
+    assert data.names() == (
+        "cifar10",
+        "cifar100",
+        "cifar100_n",
+        "cifar10_n",
+        "clothing1m",
+        "csv",
+        "digits",
+        "folder",
+        "npz",
+        "tfds:NAME",
+    )
 
 
 def test_an_unknown_name_is_an_error_that_says_what_is_known():
-    with pytest.raises(ValueError, match="name='mnist'; allowed: cifar10, cifar100, digits"):
-        data.load("mnist")
+    for name in ("mnist", "cifar10:small", "tfds", "tfds:"):
+        with pytest.raises(ValueError, match=f"name='{name}'; allowed: cifar10, .*, tfds:NAME"):
+            data.load(name)
+
+
+def test_members_of_a_family_are_registered_under_its_name():
+    assert data.registered_name("digits") == "digits"
+    assert data.registered_name("tfds:mnist") == "tfds:NAME"
+    assert data.registered_name("tfds:imagenet_resized/32x32:2.*.*") == "tfds:NAME"
+
+
+def test_an_option_that_a_source_does_not_take_is_an_error():
+    with pytest.raises(ValueError, match="digits does not take image_size. Received: image_size="):
+        data.load("digits", image_size=(8, 8))
+    assert data.load("digits", image_size=None).name == "digits"
 
 
 def test_a_new_source_is_a_new_file(tmp_path, monkeypatch):

@@ -1,0 +1,188 @@
+"""Looking at every image once before training: what cannot be read, and what leaks.
+
+A training that ends in its third day at a broken file was three days too long, and a meta set
+whose images are training images too teaches the weights of these by heart. So the files of a data
+set are read, decoded and hashed, once, in parallel:
+
+    found = scan(source)
+    source = without(source, found.unreadable)
+
+Unreadable files are left out if they are few; a leak is an error. The contents are compared, not
+the names: a copy under another name is a leak too.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import dataclasses
+import hashlib
+import io
+import os
+from collections.abc import Collection
+
+import numpy as np
+import PIL.Image
+import tensorflow as tf
+
+from gdw_tf.data.images import ImageFiles, Images, decode_image
+from gdw_tf.data.sources.source import Source
+
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
+MAX_PIXELS = 50_000_000
+"""Pixels of the largest image that is decoded: a small file can hold gigabytes of them."""
+
+_DIGEST_BYTES = 16
+_CHUNK = 4096  # results that wait at a time
+
+
+@dataclasses.dataclass(frozen=True)
+class Scan:
+    """What `scan` found.
+
+    Attributes:
+        files: Number of files looked at.
+        unreadable: The files that cannot be read or decoded, relative to the root of the data,
+            each with the reason.
+    """
+
+    files: int
+    unreadable: dict[str, str]
+
+
+def scan(source: Source, *, max_unreadable: float = 0.05, allow_leak: bool = False) -> Scan:
+    """Reads, decodes and hashes the images of a source, as far as there is something to find.
+
+    That is all image files, and the training and meta images in memory if the meta set is one of
+    its own. Of a data set in memory without one nothing is looked at.
+
+    Args:
+        source: The data set.
+        max_unreadable: The largest share of files that may be unreadable, 0 to 1.
+        allow_leak: Whether images of the clean set may be among the training images.
+
+    Returns:
+        What was found.
+
+    Raises:
+        ValueError: If more files are unreadable, or images leak.
+    """
+    unreadable: dict[str, str] = {}
+    digests: dict[str, np.ndarray] = {}
+    files = 0
+    for part in source.parts:
+        images = getattr(source, f"x_{part}")
+        if isinstance(images, ImageFiles):
+            files += len(images)
+        elif source.x_meta is None or part == "test":
+            continue
+        digests[part] = _digests(images, unreadable)
+    if len(unreadable) > max_unreadable * files:
+        first = "; ".join(f"{path}: {reason}" for path, reason in list(unreadable.items())[:3])
+        raise ValueError(
+            f"Too many files are unreadable. Received: {len(unreadable)} of {files} ({first}); "
+            f"allowed: max_unreadable={max_unreadable} of them."
+        )
+    if source.x_meta is not None and not allow_leak:
+        _check_leak(source, digests)
+    return Scan(files, unreadable)
+
+
+def without(source: Source, paths: Collection[str]) -> Source:
+    """Leaves files out of a source.
+
+    Args:
+        source: The data set.
+        paths: Their paths relative to the root of the data, as `Scan.unreadable` has them.
+
+    Returns:
+        The same data set without these images and their labels.
+
+    Raises:
+        ValueError: If a class loses its last training image, or a part its last image.
+    """
+    if not paths:
+        return source
+    changes = {}
+    for part in source.parts:
+        images, labels = getattr(source, f"x_{part}"), getattr(source, f"y_{part}")
+        if not isinstance(images, ImageFiles):
+            continue
+        kept = np.array([images.name(index) not in paths for index in range(len(images))], bool)
+        changes |= {f"x_{part}": images[kept], f"y_{part}": labels[kept]}
+        if part == "train" and source.y_given is not None:
+            changes["y_given"] = source.y_given[kept]
+        lost = np.setdiff1d(labels, labels[kept])
+        if not kept.any() or part == "train" and lost.size:
+            raise ValueError(
+                f"No readable {part} image is left of class {source.class_names[lost[0]]}. "
+                f"Received: {len(paths)} unreadable files."
+            )
+    return dataclasses.replace(source, **changes)
+
+
+def _digests(images: Images, unreadable: dict[str, str]) -> np.ndarray:
+    """Hashes what images hold; those that cannot be read get an empty digest and are noted."""
+    found = np.empty(len(images), dtype=f"S{2 * _DIGEST_BYTES}")
+    if not isinstance(images, ImageFiles):
+        for index, image in enumerate(images):
+            found[index] = _hash(np.ascontiguousarray(image).data)
+        return found
+
+    def digest(index: int) -> bytes | str:
+        try:
+            with open(images.full_path(index), "rb") as file:
+                contents = file.read()
+            _check_image(contents, images.image_size)
+        except (OSError, ValueError, tf.errors.OpError) as error:
+            return " ".join(str(getattr(error, "message", error)).split())
+        return _hash(contents)
+
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as threads:
+        for start in range(0, len(images), _CHUNK):
+            indices = range(start, min(start + _CHUNK, len(images)))
+            for index, result in zip(indices, threads.map(digest, indices), strict=True):
+                if isinstance(result, bytes):
+                    found[index] = result
+                else:
+                    found[index] = b""
+                    unreadable[images.name(index)] = result
+    return found
+
+
+def _check_image(contents: bytes, image_size: tuple[int, int]) -> None:
+    """Raises an error if contents cannot be decoded, as batches are, or hold too many pixels."""
+    try:
+        with PIL.Image.open(io.BytesIO(contents), formats=FORMATS) as image:  # the header only
+            width, height = image.size
+    except PIL.UnidentifiedImageError:
+        raise ValueError(f"no image; allowed: {', '.join(FORMATS)}") from None
+    except PIL.Image.DecompressionBombError as error:
+        raise ValueError(str(error)) from None
+    if width * height > MAX_PIXELS:
+        raise ValueError(f"{width} x {height} pixels; allowed: {MAX_PIXELS:,} in all")
+    with tf.device("CPU:0"):
+        decode_image(contents, image_size)
+
+
+def _hash(contents: bytes | memoryview) -> bytes:
+    # In hexadecimal, because NumPy's strings of bytes drop zeros at the end.
+    return hashlib.blake2b(contents, digest_size=_DIGEST_BYTES).hexdigest().encode()
+
+
+def _check_leak(source: Source, digests: dict[str, np.ndarray]) -> None:
+    train, meta = digests["train"], digests["meta"]
+    shared = np.setdiff1d(np.intersect1d(train, meta), [b""])
+    if not shared.size:
+        return
+    first = (
+        _name(source.x_meta, "meta", int(np.argmax(meta == shared[0]))),
+        _name(source.x_train, "train", int(np.argmax(train == shared[0]))),
+    )
+    raise ValueError(
+        f"Images of the clean set are training images too. Received: {shared.size} of them, first "
+        f"{first[0]}, which is {first[1]}; allowed: none, or allow_leak."
+    )
+
+
+def _name(images: Images, part: str, index: int) -> str:
+    return images.name(index) if isinstance(images, ImageFiles) else f"x_{part}[{index}]"

@@ -1,0 +1,78 @@
+"""Your own images, listed in tables.
+
+`--train_csv`, `--meta_csv` and `--test_csv` are tables with a header and the columns `path` and
+`label`: the training images with their labels as they are, a small clean set, and test images with
+their true labels. Paths are relative to `--data_dir`. The classes are the labels of all three
+tables, in alphabetical order, or in that of their numbers if all are whole numbers.
+"""
+
+from __future__ import annotations
+
+import csv
+
+from gdw_tf.data.sources.files import Listing, check_root, source_of_files
+from gdw_tf.data.sources.source import Source
+
+COLUMNS = ("path", "label")
+
+
+def load_csv(
+    *,
+    data_dir: str | None,
+    download: bool,
+    train_csv: str | None = None,
+    meta_csv: str | None = None,
+    test_csv: str | None = None,
+    image_size: tuple[int, int] | None = None,
+) -> Source:
+    """Lists the images of three tables.
+
+    Args:
+        data_dir: The folder that their paths are relative to.
+        download: Not used.
+        train_csv: Table of the training images.
+        meta_csv: Table of the clean set.
+        test_csv: Table of the test images.
+        image_size: (height, width) that images are resized to; `None` for 224 x 224.
+
+    Returns:
+        The data set, its files in the order of the tables. Its labels are not known to be true;
+        the clean set is the meta set; mean and standard deviation are ImageNet's.
+
+    Raises:
+        OSError: If a table or an image is missing or cannot be read.
+        ValueError: If no folder or table is named, a table is not as it should be, a class has no
+            training image, or a path leads out of the folder.
+    """
+    del download
+    root = check_root("csv", data_dir)
+    tables = {"train": train_csv, "meta": meta_csv, "test": test_csv}
+    listings = {part: _read(part, table) for part, table in tables.items()}
+    labels = set().union(*(listing.labels for listing in listings.values()))
+    whole_numbers = all(label.isdecimal() for label in labels)
+    class_names = sorted(labels, key=int if whole_numbers else None)
+    return source_of_files("csv", root, listings, class_names, image_size)
+
+
+def _read(part: str, table: str | None) -> Listing:
+    if table is None:
+        raise ValueError(f"The data set csv needs three tables. Received: no {part}_csv.")
+    paths, labels = [], []
+    with open(table, newline="", encoding="utf-8-sig") as file:
+        rows = csv.DictReader(file)
+        if not set(COLUMNS) <= set(rows.fieldnames or ()):
+            raise ValueError(
+                f"A table must have the columns {' and '.join(COLUMNS)}. Received: {table} with "
+                f"{', '.join(rows.fieldnames or ()) or 'no header'}."
+            )
+        for row in rows:
+            if not row["path"] or not row["label"]:
+                raise ValueError(
+                    f"A row lacks its path or its label. Received: line {rows.line_num} of {table}."
+                )
+            paths.append(row["path"])
+            labels.append(row["label"])
+    return Listing(paths, labels)
+
+
+LOADERS = {"csv": load_csv}

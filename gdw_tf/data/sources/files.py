@@ -1,0 +1,131 @@
+"""What the sources of image files share: from lists of paths and labels to a `Source`."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from gdw_tf.data.images import ImageFiles
+from gdw_tf.data.sources.source import Source
+from gdw_tf.data.statistics import IMAGENET_MEAN, IMAGENET_STD
+
+IMAGE_SIZE = (224, 224)
+
+
+class Listing(NamedTuple):
+    """Paths of images, relative to the root of the data, and the name of the class of each."""
+
+    paths: Sequence[str]
+    labels: Sequence[str]
+
+
+def source_of_files(
+    name: str,
+    root: str,
+    listings: Mapping[str, Listing],
+    class_names: Sequence[str],
+    image_size: tuple[int, int] | None,
+) -> Source:
+    """Makes the source of a data set of image files with a clean set of its own.
+
+    No image is read. The labels are not known to be true; mean and standard deviation are
+    ImageNet's.
+
+    Args:
+        name: The name that it is loaded by.
+        root: The folder that all paths are relative to. Links that lead out of it are refused.
+        listings: The images of "train", "meta" and "test".
+        class_names: The name of each class, in the order of their numbers.
+        image_size: (height, width) of the images to be; `None` for `IMAGE_SIZE`.
+
+    Raises:
+        FileNotFoundError: If an image is missing.
+        ValueError: If a part has no images, a label is no class, a class has no training image, or
+            a file is not below the root.
+    """
+    numbers = {label: number for number, label in enumerate(class_names)}
+    x, y = {}, {}
+    for part, (paths, labels) in listings.items():
+        if not paths:
+            raise ValueError(f"There are no {part} images. Received: {root}.")
+        if unknown := sorted(set(labels) - numbers.keys()):
+            raise ValueError(
+                f"A label of the {part} images is no class. Received: {unknown[0]!r}; allowed: "
+                f"{', '.join(class_names)}."
+            )
+        _check_paths(root, paths)
+        x[part] = ImageFiles(root, paths, image_size or IMAGE_SIZE)
+        y[part] = np.array([numbers[label] for label in labels], np.int64)
+    check_every_class(y["train"], class_names)
+    return Source(
+        name=name,
+        x_train=x["train"],
+        y_train=y["train"],
+        x_test=x["test"],
+        y_test=y["test"],
+        class_names=tuple(class_names),
+        mean=IMAGENET_MEAN,
+        std=IMAGENET_STD,
+        augment=True,
+        labels_are_true=False,
+        x_meta=x["meta"],
+        y_meta=y["meta"],
+    )
+
+
+def check_every_class(y_train: np.ndarray, class_names: Sequence[str]) -> None:
+    """Checks that every class has a training image.
+
+    Raises:
+        ValueError: If one has none.
+    """
+    counts = np.bincount(y_train, minlength=len(class_names))
+    if not counts.all():
+        empty = class_names[int(np.argmin(counts))]
+        raise ValueError(
+            f"A class has no training image. Received: class {empty}; allowed: 1 or more images of "
+            "every class."
+        )
+
+
+def check_root(name: str, data_dir: str | None) -> str:
+    """Gives the folder of the data as an absolute path without links.
+
+    Raises:
+        NotADirectoryError: If there is no such folder.
+        ValueError: If none is named.
+    """
+    if data_dir is None:
+        raise ValueError(
+            f"The data set {name} needs the folder of its images. Received: no data_dir."
+        )
+    root = os.path.realpath(os.path.expanduser(data_dir))
+    if not os.path.isdir(root):
+        raise NotADirectoryError(f"There is no such folder. Received: data_dir={data_dir}.")
+    return root
+
+
+def _check_paths(root: str, paths: Iterable[str]) -> None:
+    """Checks that every path is a file below the root, wherever links lead."""
+    missing = []
+    real_folder = functools.lru_cache(None)(os.path.realpath)
+    for path in paths:
+        if any(character in path for character in "\t\n\r\0"):
+            raise ValueError(f"A file name has a control character in it. Received: {path!r}.")
+        folder, file_name = os.path.split(os.path.join(root, path))
+        real = os.path.join(real_folder(folder), file_name)
+        if os.path.islink(real) or file_name in ("", ".", ".."):
+            real = os.path.realpath(real)
+        if not real.startswith(os.path.join(root, "")):
+            raise ValueError(f"A path leads out of the data. Received: {path}; allowed: in {root}.")
+        if not os.path.isfile(real):
+            missing.append(path)
+    if missing:
+        raise FileNotFoundError(
+            f"Image files are missing. Received: {len(missing)} paths without a file, first "
+            f"{missing[0]}; allowed: files in {root}."
+        )

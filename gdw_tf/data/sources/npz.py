@@ -1,0 +1,123 @@
+"""Your own images in one NumPy archive.
+
+`--data_file=FILE.npz` holds the arrays
+
+    x, y              training images and their labels, as they are, noise and all
+    x_meta, y_meta    a small clean set
+    x_test, y_test    test images and their true labels
+
+Images are uint8, shape (N, height, width, channels) or (N, height, width); labels are class
+indices, shape (N,). `numpy.savez` writes such a file. Mean and standard deviation are those of the
+training images' channels.
+"""
+
+from __future__ import annotations
+
+import zipfile
+
+import numpy as np
+
+from gdw_tf.checks import check_labels
+from gdw_tf.data.images import resize
+from gdw_tf.data.sources.files import check_every_class
+from gdw_tf.data.sources.source import Source
+from gdw_tf.data.statistics import channel_statistics
+
+_SUFFIXES = {"train": "", "meta": "_meta", "test": "_test"}
+
+
+def load_npz(
+    *,
+    data_dir: str | None,
+    download: bool,
+    data_file: str | None = None,
+    image_size: tuple[int, int] | None = None,
+) -> Source:
+    """Loads an archive.
+
+    Args:
+        data_dir: Not used: `data_file` says where the data are.
+        download: Not used.
+        data_file: The archive. Nothing in it is unpickled.
+        image_size: (height, width) to resize all images to; `None` for the size they have.
+
+    Returns:
+        The data set. Its classes are 0 to the highest label, and their names these numbers; the
+        labels are not known to be true; the clean set is the meta set.
+
+    Raises:
+        OSError: If the file cannot be read.
+        TypeError: If labels are not integers.
+        ValueError: If no file is named, an array is missing or not as it should be, or a class
+            has no training image.
+    """
+    del data_dir, download
+    if data_file is None:
+        raise ValueError("The data set npz needs a file. Received: data_file=None.")
+    arrays = _read(data_file)
+    parts = {
+        part: (_images(f"x{suffix}", arrays, image_size), arrays[f"y{suffix}"])
+        for part, suffix in _SUFFIXES.items()
+    }
+    shapes = {images.shape[1:] for images, _ in parts.values()}
+    if len(shapes) > 1:
+        raise ValueError(
+            f"All images must be of one shape. Received: {', '.join(map(str, sorted(shapes)))}."
+        )
+    num_classes = max(2, 1 + max(int(y.max(initial=0)) for _, y in parts.values()))
+    labels = {
+        part: check_labels(f"y{_SUFFIXES[part]}", y, num_classes) for part, (_, y) in parts.items()
+    }
+    class_names = tuple(map(str, range(num_classes)))
+    check_every_class(labels["train"], class_names)
+    mean, std = channel_statistics(parts["train"][0])
+    return Source(
+        name="npz",
+        x_train=parts["train"][0],
+        y_train=labels["train"],
+        x_test=parts["test"][0],
+        y_test=labels["test"],
+        class_names=class_names,
+        mean=mean,
+        std=std,
+        augment=True,
+        labels_are_true=False,
+        x_meta=parts["meta"][0],
+        y_meta=labels["meta"],
+    )
+
+
+def _read(data_file: str) -> dict[str, np.ndarray]:
+    names = [f"{axis}{suffix}" for axis in "xy" for suffix in _SUFFIXES.values()]
+    try:
+        with np.load(data_file, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in names if name in archive}
+            found = ", ".join(archive)
+    except (zipfile.BadZipFile, ValueError, TypeError, EOFError) as error:
+        raise ValueError(f"This is no archive of numpy.savez. Received: {data_file}.") from error
+    if missing := [name for name in names if name not in arrays]:
+        raise ValueError(
+            f"Arrays are missing from {data_file}. Received: {found}; missing: "
+            f"{', '.join(missing)}."
+        )
+    return arrays
+
+
+def _images(
+    name: str, arrays: dict[str, np.ndarray], image_size: tuple[int, int] | None
+) -> np.ndarray:
+    images = arrays[name]
+    if images.dtype != np.uint8 or images.ndim not in (3, 4) or not len(images):
+        raise ValueError(
+            f"{name} must be images. Received: {images.dtype} of shape {images.shape}; allowed: "
+            "uint8 of shape (N, height, width, channels) or (N, height, width)."
+        )
+    images = images if images.ndim == 4 else images[..., np.newaxis]
+    if image_size is None or images.shape[1:3] == tuple(image_size):
+        return images
+    # In slices: a resized image is floating point at first.
+    slices = (images[start : start + 1000] for start in range(0, len(images), 1000))
+    return np.concatenate([resize(part, image_size).numpy() for part in slices])
+
+
+LOADERS = {"npz": load_npz}

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from gdw_tf import data
+
+
+def arrays(**changes):
+    random_state = np.random.RandomState(0)
+    given = {
+        name: random_state.randint(256, size=(size, 6, 8, 3)).astype(np.uint8)
+        for name, size in (("x", 9), ("x_meta", 3), ("x_test", 6))
+    }
+    for name in ("", "_meta", "_test"):
+        given[f"y{name}"] = (np.arange(len(given[f"x{name}"])) % 3).astype(np.int32)
+    return {**given, **changes}
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write_file(**changes) -> str:
+        given = {name: array for name, array in arrays(**changes).items() if array is not None}
+        np.savez(tmp_path / "own.npz", **given)
+        return str(tmp_path / "own.npz")
+
+    return write_file
+
+
+def test_an_archive_comes_as_it_is(write):
+    source, given = data.load("npz", data_file=write()), arrays()
+    for part, suffix in (("train", ""), ("meta", "_meta"), ("test", "_test")):
+        np.testing.assert_array_equal(getattr(source, f"x_{part}"), given[f"x{suffix}"])
+        np.testing.assert_array_equal(getattr(source, f"y_{part}"), given[f"y{suffix}"])
+        assert getattr(source, f"y_{part}").dtype == np.int64
+    assert source.class_names == ("0", "1", "2")
+    np.testing.assert_allclose(source.mean, given["x"].reshape(-1, 3).mean(axis=0))
+    assert not source.labels_are_true
+
+
+def test_grey_images_get_a_channel_and_images_are_resized(write):
+    grey = {name: arrays()[name][..., 0] for name in ("x", "x_meta", "x_test")}
+    assert data.load("npz", data_file=write(**grey)).image_shape == (6, 8, 1)
+    flat = {name: np.full((1000, 6, 8), 9, np.uint8)[: len(grey[name])] for name in grey}
+    source = data.load("npz", data_file=write(**flat), image_size=(3, 4))
+    np.testing.assert_array_equal(source.x_train, np.full((9, 3, 4, 1), 9))
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        ({"y_meta": None}, ValueError, "Received: .*; missing: y_meta."),
+        ({"x": np.zeros((9, 6, 8, 3))}, ValueError, "x must be images. Received: float64"),
+        ({"x_meta": np.zeros((0, 6, 8, 3), np.uint8)}, ValueError, r"x_meta .* shape \(0, 6"),
+        ({"x_test": np.zeros((6, 8, 8, 3), np.uint8)}, ValueError, "must be of one shape"),
+        ({"y": np.arange(9) - 1}, ValueError, "labels from -1 to 7"),
+        ({"y": np.arange(9.0)}, TypeError, "y must be class indices"),
+        ({"y": np.zeros(9, int)}, ValueError, "no training image. Received: class 1;"),
+        ({"y": np.arange(9).astype(object)}, ValueError, "no archive of numpy.savez"),
+    ],
+)
+def test_an_archive_that_is_not_as_it_should_be_is_an_error(changes, error, message, write):
+    with pytest.raises(error, match=message) as raised:
+        data.load("npz", data_file=write(**changes))
+    assert "\n" not in str(raised.value)
+
+
+def test_a_file_that_is_no_archive_is_an_error(tmp_path):
+    (tmp_path / "text.npz").write_text("x,y")
+    np.save(tmp_path / "array.npy", np.zeros(3))
+    for name in ("text.npz", "array.npy"):
+        with pytest.raises(ValueError, match="no archive of numpy.savez"):
+            data.load("npz", data_file=str(tmp_path / name))
+    with pytest.raises(FileNotFoundError, match=r"nowhere\.npz"):
+        data.load("npz", data_file=str(tmp_path / "nowhere.npz"))
+    with pytest.raises(ValueError, match="npz needs a file"):
+        data.load("npz")

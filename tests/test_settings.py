@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+import pytest
+
+from gdw_tf import data
+from gdw_tf.settings import DEFAULTS, resolve
+
+
+def test_every_data_set_has_its_defaults():
+    assert set(DEFAULTS) == set(data.names())
+
+
+def test_clothing1m_has_the_settings_of_the_paper():
+    settings = resolve(dataset="clothing1m")
+    assert (settings.network, settings.epochs, settings.batch_size) == ("resnet18", 5, 128)
+    assert (settings.learning_rate, settings.weight_decay, settings.momentum) == (1e-3, 1e-3, 0.9)
+    assert (settings.noise, settings.noise_rate, settings.num_meta) == ("none", 0.0, None)
+
+
+def test_what_is_given_goes_before_the_defaults_of_a_data_set():
+    settings = resolve(dataset="clothing1m", batch_size=7, learning_rate=0.3, num_meta=14)
+    assert (settings.batch_size, settings.learning_rate, settings.num_meta) == (7, 0.3, 14)
+    assert resolve(dataset="cifar10_n", noise="uniform", noise_rate=0.2).noise_rate == 0.2
+
+
+@pytest.mark.parametrize(
+    "dataset", ["cifar10_n", "cifar100_n", "folder", "csv", "npz", "tfds:mnist"]
+)
+def test_labels_that_come_as_they_are_get_no_noise(dataset):
+    settings = resolve(dataset=dataset)
+    assert (settings.noise, settings.noise_rate) == ("none", 0.0)
+    assert (settings.batch_size, settings.learning_rate) == (100, 0.1)
+
+
+def test_a_family_without_a_name_is_no_data_set():
+    with pytest.raises(ValueError, match="dataset=tfds; allowed: cifar10, .*tfds:NAME"):
+        resolve(dataset="tfds")
