@@ -105,7 +105,7 @@ def load_tfds(
         check=lambda builder: _check_features(name, builder.info, image_size),
     )
     _check_splits(name, builder.info, image_size)
-    class_names = tuple(builder.info.features[builder.info.supervised_keys[1]].names)
+    class_names = tuple(builder.info.features[_keys(builder.info)[1]].names)
     x_train, y_train = _read(builder, "train", image_size)
     for split in ("test", "validation"):
         if split in builder.info.splits:
@@ -131,17 +131,23 @@ def load_tfds(
     )
 
 
+def _keys(info: Any) -> tuple[str, str]:
+    """The features that hold image and class; those of usual names where the data set says none."""
+    return info.supervised_keys or ("image", "label")
+
+
 def _check_features(name: str, info: Any, image_size: tuple[int, int] | None) -> None:
     """Checks that examples are 8-bit images with one class each."""
     import tensorflow_datasets as tfds
 
-    keys = info.supervised_keys
-    image, label = (info.features[key] for key in keys) if keys and len(keys) == 2 else (None, None)
+    simple = [key for key in _keys(info) if isinstance(key, str) and key in info.features]
+    image, label = (info.features[key] for key in simple) if len(simple) == 2 else (None, None)
     if not isinstance(image, tfds.features.Image) or type(label) is not tfds.features.ClassLabel:
         features = (f"{key} ({type(value).__name__})" for key, value in info.features.items())
         raise ValueError(
             f"This is no image-classification data set. Received: tfds:{name} with "
-            f"{', '.join(features)}; allowed: supervised keys of an Image and a ClassLabel."
+            f"{', '.join(features)}; allowed: an Image and a ClassLabel, which are its supervised "
+            "keys or named image and label."
         )
     if image.np_dtype != np.uint8:
         raise ValueError(
@@ -161,7 +167,7 @@ def _check_splits(name: str, info: Any, image_size: tuple[int, int] | None) -> N
             f"There are no training images. Received: tfds:{name} with splits "
             f"{', '.join(info.splits)}; allowed: one named train."
         )
-    height, width, channels = info.features[info.supervised_keys[0]].shape
+    height, width, channels = info.features[_keys(info)[0]].shape
     height, width = image_size or (height, width)
     images = sum(split.num_examples for split in info.splits.values())
     gigabytes = images * height * width * channels / 2**30
@@ -178,13 +184,15 @@ def _read(
     builder: Any, split: str, image_size: tuple[int, int] | None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Reads a split whole, in the order of its files."""
-    examples = builder.as_dataset(split=split, shuffle_files=False, as_supervised=True)
-    if image_size is not None:
-        examples = examples.map(
-            lambda image, label: (resize(image, image_size), label),
-            num_parallel_calls=tf.data.AUTOTUNE,
-            deterministic=True,
-        )
+    image_key, label_key = _keys(builder.info)
+
+    def image_and_label(example: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+        image = example[image_key]
+        return image if image_size is None else resize(image, image_size), example[label_key]
+
+    examples = builder.as_dataset(split=split, shuffle_files=False).map(
+        image_and_label, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+    )
     whole = examples.batch(builder.info.splits[split].num_examples)
     images, labels = whole.get_single_element()
     return images.numpy(), labels.numpy().astype(np.int64)

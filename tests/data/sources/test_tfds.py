@@ -10,6 +10,8 @@ import tensorflow_datasets as tfds
 from gdw_tf import data
 
 IMAGES = np.random.RandomState(0).randint(256, size=(40, 5, 7, 3)).astype(np.uint8)
+IMAGE = tfds.features.Image(shape=(5, 7, 3))
+LABEL = tfds.features.ClassLabel(num_classes=3)
 
 
 class TinyBuilder:
@@ -40,11 +42,12 @@ class TinyBuilder:
     def download_and_prepare(self):
         self.downloaded = True
 
-    def as_dataset(self, *, split, shuffle_files, as_supervised):
-        assert (shuffle_files, as_supervised) == (False, True)
+    def as_dataset(self, *, split, shuffle_files):
+        assert not shuffle_files
         numbers, unlabelled = self.parts[split]
         labels = np.full(len(numbers), -1) if unlabelled else numbers % 3
-        return tf.data.Dataset.from_tensor_slices((IMAGES[numbers], labels))
+        image, label = self.info.supervised_keys or ("image", "label")
+        return tf.data.Dataset.from_tensor_slices({image: IMAGES[numbers], label: labels})
 
 
 @pytest.fixture
@@ -69,6 +72,16 @@ def test_a_data_set_comes_whole_and_in_order(load):
     np.testing.assert_allclose(source.mean, IMAGES[:12].reshape(-1, 3).mean(axis=0))
 
 
+def test_image_and_class_are_found_by_the_keys_or_by_their_names(load):
+    features = {"picture": IMAGE, "kind": LABEL, "label": LABEL}
+    keyed = TinyBuilder({"train": 12, "test": 6}, features=features, keys=("picture", "kind"))
+    named = TinyBuilder({"train": 12, "test": 6}, keys=None)
+    for builder in (keyed, named):
+        source = load(builder)
+        np.testing.assert_array_equal(source.x_train, IMAGES[:12])
+        np.testing.assert_array_equal(source.y_train, np.arange(12) % 3)
+
+
 def test_a_test_split_without_labels_gives_way_to_validation(load):
     source = load(TinyBuilder({"train": 12, "test": -6, "validation": 3}))
     np.testing.assert_array_equal(source.x_test, IMAGES[18:21])
@@ -91,14 +104,19 @@ def test_images_of_different_sizes_are_resized(load):
         load(builder)
 
 
-IMAGE = tfds.features.Image(shape=(5, 7, 3))
-LABEL = tfds.features.ClassLabel(num_classes=3)
-
-
 @pytest.mark.parametrize(
     ("builder", "message"),
     [
-        (TinyBuilder({"train": 3}, keys=None), "no image-classification data set"),
+        (
+            TinyBuilder({"train": 3}, features={"image": IMAGE, "text": LABEL}, keys=None),
+            "no image-classification data set",
+        ),
+        (
+            TinyBuilder(
+                {"train": 3}, features={"a": IMAGE, "b": LABEL, "c": LABEL}, keys=("a", ("b", "c"))
+            ),
+            "no image-classification data set",
+        ),
         (
             TinyBuilder({"train": 3}, features={"image": LABEL, "label": LABEL}),
             r"Received: tfds:tiny/odd with image \(ClassLabel\), label \(ClassLabel\)",
