@@ -28,6 +28,7 @@ DOWNLOAD = flags.DEFINE_bool("download", True, "Download the data set where it i
 WORKDIR = flags.DEFINE_string(
     "workdir", None, "Directory of the run; by default a new one under runs/."
 )
+RESUME = flags.DEFINE_bool("resume", False, "Go on from the workdir's latest checkpoint.")
 
 GROUPS = {
     "Data": [
@@ -86,12 +87,8 @@ GROUPS = {
         flags.DEFINE_float("weight_decay", 5e-4, "Coupled weight decay of SGD."),
         flags.DEFINE_integer("seed", 0, "Seed of every random choice."),
     ],
-    "Run": [
-        WORKDIR,
-        flags.DEFINE_bool("resume", False, "Go on from the workdir's latest checkpoint."),
-    ],
+    "Run": [WORKDIR, RESUME],
 }
-RESUME = GROUPS["Run"][-1]
 
 
 def settings_from_flags() -> Settings:
