@@ -104,7 +104,10 @@ class Method(keras.Model):
         gradient = mean_over_batch(step["logit_gradient"], batch[2])
         scale = self.optimizer.scale_loss(tf.ones((), gradient.dtype))  # 1 in full precision
         gradients = forward.gradients(gradient * scale, regularization_gradient=scale)
-        self.optimizer.apply(gradients, forward.variables)
+        # The order of arrays is drawn by the number of steps taken (`training_data`): a step must
+        # not be counted while its batch is still being drawn, which a graph is free to do.
+        with tf.control_dependencies(tf.nest.flatten(data)):
+            self.optimizer.apply(gradients, forward.variables)
         loss = self.compute_loss(inputs, labels, forward.logits, sample_weight)
         return {**step, "logits": forward.logits, "loss": loss}
 
