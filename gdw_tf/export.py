@@ -7,6 +7,8 @@ Raw uint8 images in, `logits` and `probabilities` out; by default into the run's
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from absl import flags
 
 from gdw_tf import cli, run_loading
@@ -18,8 +20,10 @@ def main(argv: list[str]) -> None:
     """Writes the SavedModel."""
     with cli.user_errors():
         workdir, _ = run_loading.open_run(argv)
-        model = run_loading.load_checkpoint(workdir)
         out = OUT.value or str(workdir.export)
+        if Path(out).is_file():
+            raise ValueError(f"out must be a directory. Received: out={out}, a file")
+        model = run_loading.load_checkpoint(workdir)
     model.export(out, verbose=False)
     print(f"exported the {run_loading.CHECKPOINT.value} checkpoint to {out}")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Iterable
 from pathlib import Path
 
 from absl import flags
@@ -12,7 +11,7 @@ from absl import flags
 from gdw_tf import data, networks
 from gdw_tf.data.noise import KINDS
 from gdw_tf.methods import METHODS
-from gdw_tf.settings import DEFAULTS, Settings, resolve
+from gdw_tf.settings import DEFAULTS, Settings, flag_line, resolve
 
 
 def _by_dataset(name: str) -> str:
@@ -104,32 +103,9 @@ def settings_from_flags() -> Settings:
     return resolve(**given)
 
 
-def flag_lines(settings: Settings) -> list[str]:
-    """The settings as the lines of a flag file; what is `None` is left out."""
-    return [
-        _line(name, value)
-        for name, value in dataclasses.asdict(settings).items()
-        if value is not None
-    ]
-
-
 def location_lines() -> list[str]:
     """Where this machine has the data, as lines of a flag file: no part of the settings."""
-    data_dir = DATA_DIR.value and str(Path(DATA_DIR.value).expanduser().resolve())
-    return [_line("download", DOWNLOAD.value)] + ([_line("data_dir", data_dir)] if data_dir else [])
-
-
-def settings_of_lines(lines: Iterable[str]) -> list[str]:
-    """Of the lines of a run's flag file, those that `flag_lines` wrote."""
-    locations = ("--data_dir", "--download", "--nodownload")
-    return [
-        line
-        for line in map(str.strip, lines)
-        if line.startswith("--") and not line.startswith(locations)
-    ]
-
-
-def _line(name: str, value: object) -> str:
-    if isinstance(value, bool):
-        return f"--{name}" if value else f"--no{name}"
-    return f"--{name}={value}"
+    lines = [flag_line("download", DOWNLOAD.value)]
+    if DATA_DIR.value:
+        lines.append(flag_line("data_dir", Path(DATA_DIR.value).expanduser().resolve()))
+    return lines

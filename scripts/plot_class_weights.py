@@ -71,7 +71,7 @@ def follow(seed: int) -> tuple[dict[str, np.ndarray], np.ndarray]:
             quantities = step(((images, labels["given"]), meta_batch))
             given, true = labels["given"].numpy(), labels["true"].numpy()
             right = given == true
-            second_stage = quantities["second_stage_weights"].numpy()
+            second_stage = quantities["updated_outer"].numpy()
             rows = np.arange(len(given))
             seen["its label, right"].extend(second_stage[rows, given][right])
             seen["its label, wrong"].extend(second_stage[rows, given][~right])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from gdw_tf.labels import class_indices, is_one_hot, one_hot_labels
+from gdw_tf.labels import checked_in_range, class_indices, is_one_hot, one_hot_labels
 
 ONE_HOT = [[0, 0, 1], [1, 0, 0], [0, 1, 0], [1, 0, 0]]
 SPARSE = [2, 0, 1, 0]
@@ -37,7 +37,7 @@ def test_labels_of_an_unknown_batch_size_become_one_hot():
 
 @pytest.mark.parametrize("dtype", ["float32", "bool"])
 def test_sparse_labels_that_are_no_integers_are_an_error(dtype):
-    with pytest.raises(TypeError, match=rf"Received: dtype {dtype}; allowed: integer .*\(B, 3\)"):
+    with pytest.raises(TypeError, match=rf"Received: dtype {dtype}; allowed: integer .*\(N, 3\)"):
         one_hot_labels(np.array([1, 0], dtype), 3, tf.float32)
 
 
@@ -60,6 +60,22 @@ def test_a_label_that_is_no_class_is_an_error_when_the_step_runs(label, compiled
     labels = tf.constant([0, label, 2])
     with pytest.raises(tf.errors.InvalidArgumentError, match="that is no class; allowed: 0 to 2"):
         convert(labels)
+
+
+@pytest.mark.parametrize("labels", [SPARSE, COLUMN, ONE_HOT], ids=["sparse", "column", "one-hot"])
+def test_labels_in_range_are_handed_on_as_they_are(labels):
+    answer = checked_in_range(tf.constant(labels, tf.uint8), 3)
+
+    assert answer.dtype == tf.uint8
+    np.testing.assert_array_equal(answer, labels)
+
+
+@pytest.mark.parametrize("labels", [[0, 3], [[-1], [2]]], ids=["sparse", "column"])
+def test_labels_out_of_range_are_an_error_where_a_data_set_maps_them(labels):
+    data = tf.data.Dataset.from_tensors(labels).map(lambda batch: checked_in_range(batch, 3))
+
+    with pytest.raises(tf.errors.InvalidArgumentError, match="that is no class; allowed: 0 to 2"):
+        next(iter(data))
 
 
 @pytest.mark.parametrize("labels", [SPARSE, COLUMN, ONE_HOT], ids=["sparse", "column", "one-hot"])
@@ -89,7 +105,9 @@ def test_rows_that_are_not_one_hot_are_named(row):
         ([0, 3], ValueError, "y holds a label that is no class. .* allowed: 0 to 2"),
         ([[0], [-1]], ValueError, "y holds a label that is no class. .* allowed: 0 to 2"),
         ([0.0, 1.0], TypeError, "y must be class indices. Received: dtype float64"),
-        ([], ValueError, "y must be one class index an example"),
+        (["a", "b"], TypeError, "y must be class indices. Received: dtype string"),
+        ([0, None], TypeError, "y must be class indices. Received: dtype string"),
+        (np.zeros(0, int), ValueError, "y must be one class index an example"),
     ],
 )
 def test_sparse_labels_that_are_no_classes_are_an_error(labels, error, message):

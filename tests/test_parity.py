@@ -43,8 +43,8 @@ def run_main(*arguments: str) -> int:
 
 def errors_printed(output: str) -> dict[str, float]:
     """The table of a replay: the largest error of each quantity."""
-    *rows, _ = output.splitlines()
-    return {name: float(error) for name, error in (row.split() for row in rows)}
+    rows = [line.split() for line in output.splitlines() if line.startswith("  ")]
+    return {name: float(error) for name, error in rows}
 
 
 @pytest.mark.parametrize(
@@ -107,6 +107,11 @@ def write_no_configuration(path: Path) -> None:
     np.savez(path, x=np.zeros(3))
 
 
+def write_a_quantity_that_is_not_known(path: Path) -> None:
+    with np.load(GDW) as file:
+        np.savez(path, config=file["config"], **{"step0/speed": np.zeros(3)})
+
+
 def write_configuration(config: object):
     return lambda path: np.savez(path, config=json.dumps(config))
 
@@ -119,7 +124,9 @@ def write_configuration(config: object):
         write_one_array,
         write_the_first_half,
         write_no_configuration,
+        write_a_quantity_that_is_not_known,
         pytest.param(write_configuration({"depth": 8}), id="no method"),
+        pytest.param(write_configuration({"method": "gdw", "depth": 8}), id="half a configuration"),
         pytest.param(write_configuration([1, 2]), id="another configuration"),
         pytest.param(write_configuration({"method": "ce"}), id="no meta method"),
         pytest.param(write_configuration({"method": "l2rw"}), id="unknown method"),

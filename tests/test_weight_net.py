@@ -64,5 +64,6 @@ def test_it_stays_in_float32_under_mixed_precision():
 
 @pytest.mark.parametrize("hidden_units", [0, -1, 1.5, "100", None])
 def test_a_width_that_is_no_positive_integer_is_an_error(hidden_units):
-    with pytest.raises(ValueError, match=rf"^hidden_units must be .* Received: {hidden_units!r}$"):
+    message = rf"^hidden_units .* Received: hidden_units={hidden_units!r}; allowed: 1 or more\.$"
+    with pytest.raises((TypeError, ValueError), match=message):
         build_weight_net(hidden_units)

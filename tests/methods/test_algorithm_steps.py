@@ -196,12 +196,12 @@ class Reference:
             "cross_entropy": ce,
             "loss": (weight * ce[:, 0]).sum() / len(x),
             "virtual_lr": alpha,
-            "first_stage_weights": omega,
-            "first_stage_weight": omega.mean(),
+            "outer": omega,
+            "first_stage_weight": omega,
             "meta_loss": meta_loss,
             "meta_accuracy": (z_meta.argmax(axis=1) == labels_meta).mean(),
             "meta_gradient": g,
-            "second_stage_weights": final,
+            "updated_outer": final,
             "target_weight": (final * np.eye(CLASSES)[labels]).sum(axis=1),
             "logit_gradient": final * d1,
         }
@@ -294,7 +294,7 @@ def test_the_steps_of_gdw():
     # The batches reach every clip of the algorithm, and what lies between.
     updates = np.abs(reference.updates)
     probabilities = softmax(np.concatenate([step["logits"] for step in steps]))
-    final = np.array([step["second_stage_weights"] for step in steps])
+    final = np.array([step["updated_outer"] for step in steps])
     assert 0 < np.mean(updates == 0.2) < 1
     assert 0 < np.mean(probabilities > 0.999) < 1
     assert 0 < np.mean(final == 1e-6) < 1

@@ -488,11 +488,11 @@ def test_the_logs_are_means_over_the_examples_of_the_epoch(method):
         step = twin.training_step(((tf.constant(x), tf.constant(y)), meta))
         logits = step["logits"].numpy().astype(np.float64)
         losses = np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(len(y)), y]
-        second = np.broadcast_to(step["second_stage_weights"].numpy(), logits.shape)
+        second = np.broadcast_to(step["updated_outer"].numpy(), logits.shape)
         sizes.append(len(y))
         right += (logits.argmax(axis=1) == y).sum()
         logs["loss"].append(losses.mean())
-        logs["first_stage_weight"].append(step["first_stage_weights"].numpy().mean())
+        logs["first_stage_weight"].append(step["outer"].numpy().mean())
         logs["target_weight"].append(second[np.arange(len(y)), y].mean())
         logs["meta_loss"].append(step["meta_loss"].numpy())
         logs["meta_accuracy"].append(step["meta_accuracy"].numpy())
