@@ -17,10 +17,20 @@ class MetaEvaluation(keras.callbacks.Callback):
 
     Args:
         meta_data: a `tf.data.Dataset` of one pass of batches, or arrays `(x, y[, weights])`.
+
+    Raises:
+        ValueError: the data set has no end.
     """
 
     def __init__(self, meta_data: tf.data.Dataset | tuple[Any, ...]) -> None:
         super().__init__()
+        if (
+            isinstance(meta_data, tf.data.Dataset)
+            and meta_data.cardinality() == tf.data.INFINITE_CARDINALITY
+        ):
+            raise ValueError(
+                "meta_data must have an end to be evaluated. Received: a repeated tf.data.Dataset"
+            )
         self.meta_data = meta_data
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -38,10 +48,13 @@ class MetaEvaluation(keras.callbacks.Callback):
 
 
 class StopOnNonFinite(keras.callbacks.Callback):
-    """Stops training with an error in the first step whose metrics are not finite.
+    """Stops training with an error as soon as one of the logs is not finite.
+
+    Put it before the callbacks that save, so that no spoilt model is saved.
 
     Raises:
-        FloatingPointError: names the epoch, the step, both counted from 1, and the quantity.
+        FloatingPointError: names the epoch, the step, both counted from 1, and the quantity; for
+            what is measured after an epoch, such as `val_loss`, the epoch's last step.
     """
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -50,10 +63,18 @@ class StopOnNonFinite(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Looks at the metrics so far, which are running means: one bad step shows at once."""
+        self._batch = batch
+        self._check(logs)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Looks at what was measured after the epoch."""
+        self._check(logs)
+
+    def _check(self, logs: dict[str, Any] | None) -> None:
         for name, value in (logs or {}).items():
             if not np.isfinite(value):
                 raise FloatingPointError(
-                    f"{name} is {float(value)} in epoch {self._epoch + 1}, step {batch + 1}."
+                    f"{name} is {float(value)} in epoch {self._epoch + 1}, step {self._batch + 1}."
                 )
 
 

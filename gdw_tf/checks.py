@@ -38,6 +38,26 @@ def check_integer(name: str, value: object, minimum: int, maximum: int | None = 
     return int(value)
 
 
+def check_number(name: str, value: object, minimum: float, *, exclusive: bool = False) -> None:
+    """Checks that a value is a real number of at least `minimum`.
+
+    Args:
+        name: What the caller calls the value.
+        value: The value.
+        minimum: The smallest value allowed.
+        exclusive: Whether the minimum itself is not allowed.
+
+    Raises:
+        TypeError: If the value is not a real number.
+        ValueError: If it is below the minimum or not a number (NaN).
+    """
+    allowed = f"numbers {'above' if exclusive else 'from'} {minimum:g}"
+    if not isinstance(value, numbers.Real) or isinstance(value, bool):
+        raise TypeError(f"{name} must be a number. Received: {name}={value!r}; allowed: {allowed}.")
+    if not (value > minimum if exclusive else value >= minimum):
+        raise ValueError(f"{name} is out of range. Received: {name}={value}; allowed: {allowed}.")
+
+
 def check_rate(name: str, value: float) -> None:
     """Checks that a share, such as a noise rate, lies between 0 and 1.
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import textwrap
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import tensorflow as tf
@@ -28,6 +29,7 @@ def run(main: Callable[[list[str]], None], *, doc: str, groups: Groups) -> None:
         groups: the program's flags by heading, for `--help`.
     """
     logging.set_verbosity(logging.WARNING)
+    warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"
     tf.get_logger().setLevel("WARNING")
 
     def parse(argv: Sequence[str]) -> list[str]:

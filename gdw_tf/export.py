@@ -7,6 +7,8 @@ Raw uint8 images in, `logits` and `probabilities` out; by default DIR is WORKDIR
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from gdw_tf import cli, run_loading
 
 
@@ -14,8 +16,10 @@ def main(argv: list[str]) -> None:
     """Writes the SavedModel."""
     with cli.user_errors():
         workdir, _ = run_loading.open_run(argv)
-        model = run_loading.load_checkpoint(workdir)
         out = cli.OUT.value or str(workdir.export)
+        if Path(out).is_file():
+            raise ValueError(f"out must be a directory. Received: out={out}, a file")
+        model = run_loading.load_checkpoint(workdir)
     model.export(out, verbose=False)
     print(f"exported the {run_loading.CHECKPOINT.value} checkpoint to {out}")
 

@@ -29,22 +29,36 @@ def one_hot_labels(labels: tf.Tensor, num_classes: int, dtype: tf.DType) -> tf.T
             (not under XLA, which drops assertions).
     """
     labels = tf.convert_to_tensor(labels)
+    check_form(labels, num_classes, "labels")
     if is_one_hot(labels.shape, num_classes):
         return tf.cast(labels, dtype)
-    _check_sparse_shape(labels.shape, num_classes, "labels")
-    if not labels.dtype.is_integer:
-        raise TypeError(
-            f"labels must be class indices. Received: dtype {labels.dtype.name}; "
-            f"allowed: integer dtypes, or one-hot of shape (B, {num_classes})."
-        )
-    labels = tf.cast(tf.reshape(labels, (-1,)), tf.int64)
-    message = f"labels hold a label that is no class; allowed: 0 to {num_classes - 1}."
+    return tf.one_hot(
+        tf.reshape(checked_in_range(labels, num_classes), (-1,)), num_classes, dtype=dtype
+    )
+
+
+def checked_in_range(labels: tf.Tensor, num_classes: int) -> tf.Tensor:
+    """Hands labels on and fails in the step in which one is no class.
+
+    Args:
+        labels: sparse labels, integers of any shape; one-hot labels are handed on unseen.
+        num_classes: C.
+
+    Raises:
+        tf.errors.InvalidArgumentError: a sparse label outside [0, C), when the tensor is computed
+            (not under XLA, which drops assertions; the data sets that `fit` is given are
+            checked outside it).
+    """
+    if is_one_hot(labels.shape, num_classes):
+        return labels
+    message = f"The labels hold one that is no class; allowed: 0 to {num_classes - 1}."
+    wide = tf.cast(labels, tf.int64)
     checked = [
-        tf.debugging.assert_non_negative(labels, message),
-        tf.debugging.assert_less(labels, tf.constant(num_classes, tf.int64), message),
+        tf.debugging.assert_non_negative(wide, message),
+        tf.debugging.assert_less(wide, tf.constant(num_classes, tf.int64), message),
     ]
     with tf.control_dependencies([check for check in checked if check is not None]):
-        return tf.one_hot(labels, num_classes, dtype=dtype)
+        return tf.identity(labels)
 
 
 def class_indices(labels: np.ndarray, num_classes: int, name: str) -> np.ndarray:
@@ -62,8 +76,9 @@ def class_indices(labels: np.ndarray, num_classes: int, name: str) -> np.ndarray
         TypeError: sparse labels that are not integers.
         ValueError: another shape, a label outside [0, C), rows that are not one-hot, no labels.
     """
+    if labels.size:
+        check_form(labels, num_classes, name)
     if not is_one_hot(labels.shape, num_classes):
-        _check_sparse_shape(labels.shape, num_classes, name)
         return checks.check_labels(name, labels.reshape(-1), num_classes)
     one_hot = np.isin(labels, (0, 1)).all(axis=1) & (labels.sum(axis=1) == 1)
     if not one_hot.all():
@@ -80,11 +95,28 @@ def is_one_hot(shape: tuple[int, ...] | tf.TensorShape, num_classes: int) -> boo
     return len(shape) == 2 and shape[1] == num_classes
 
 
-def _check_sparse_shape(
-    shape: tuple[int, ...] | tf.TensorShape, num_classes: int, name: str
-) -> None:
-    if len(shape) != 1 and not (len(shape) == 2 and shape[1] == 1):
+def check_form(labels: np.ndarray | tf.Tensor | tf.TensorSpec, num_classes: int, name: str) -> None:
+    """Checks shape and dtype of labels, without looking at their values.
+
+    Args:
+        labels: anything that has a shape and a dtype.
+        num_classes: C.
+        name: how an error calls the labels.
+
+    Raises:
+        TypeError: sparse labels that are not integers.
+        ValueError: another shape than (N,), (N, 1) or (N, C).
+    """
+    if is_one_hot(labels.shape, num_classes):
+        return
+    if len(labels.shape) != 1 and not (len(labels.shape) == 2 and labels.shape[1] == 1):
         raise ValueError(
-            f"{name} are of no known form. Received: shape {tuple(shape)}; "
+            f"{name} are of no known form. Received: shape {tuple(labels.shape)}; "
             f"allowed: (N,), (N, 1), or one-hot (N, {num_classes})."
+        )
+    dtype = tf.as_dtype(labels.dtype) if labels.dtype != object else tf.string
+    if not dtype.is_integer:
+        raise TypeError(
+            f"{name} must be class indices. Received: dtype {dtype.name}; "
+            f"allowed: integer dtypes, or one-hot of shape (N, {num_classes})."
         )

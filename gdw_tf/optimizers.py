@@ -18,6 +18,8 @@ import keras
 import tensorflow as tf
 from keras import ops
 
+from gdw_tf.checks import check_number
+
 
 @keras.saving.register_keras_serializable("gdw_tf")
 class CoupledSGD(keras.optimizers.SGD):
@@ -41,6 +43,7 @@ class CoupledSGD(keras.optimizers.SGD):
         **kwargs: further arguments of `keras.optimizers.SGD` (clipping, averaging, name).
 
     Raises:
+        TypeError: `weight_decay` is not a number.
         ValueError: `weight_decay` is negative.
     """
 
@@ -53,7 +56,8 @@ class CoupledSGD(keras.optimizers.SGD):
         **kwargs: Any,
     ) -> None:
         super().__init__(learning_rate, momentum=momentum, nesterov=nesterov, **kwargs)
-        self.coupled_weight_decay = _checked_weight_decay(weight_decay)
+        check_number("weight_decay", weight_decay, 0.0)
+        self.coupled_weight_decay = weight_decay
 
     def update_step(self, gradient: Any, variable: keras.Variable, learning_rate: Any) -> None:
         """Updates one variable; called by Keras."""
@@ -93,6 +97,7 @@ class CoupledAdam(keras.optimizers.Optimizer):
         **kwargs: further arguments of `keras.optimizers.Optimizer` (clipping, averaging).
 
     Raises:
+        TypeError: `weight_decay` is not a number.
         ValueError: `weight_decay` is negative.
     """
 
@@ -110,7 +115,8 @@ class CoupledAdam(keras.optimizers.Optimizer):
         self.beta_1 = beta_1
         self.beta_2 = beta_2
         self.epsilon = epsilon
-        self.coupled_weight_decay = _checked_weight_decay(weight_decay)
+        check_number("weight_decay", weight_decay, 0.0)
+        self.coupled_weight_decay = weight_decay
 
     def build(self, variables: list[keras.Variable]) -> None:
         """Creates the two moments of each variable; called by Keras."""
@@ -148,9 +154,3 @@ class CoupledAdam(keras.optimizers.Optimizer):
 def _with_decay(gradient: Any, variable: keras.Variable, weight_decay: float) -> tf.Tensor:
     # The decay touches every row, so the sparse gradient of an embedding is made dense.
     return ops.cast(tf.convert_to_tensor(gradient), variable.dtype) + weight_decay * variable
-
-
-def _checked_weight_decay(weight_decay: float) -> float:
-    if not weight_decay >= 0.0:
-        raise ValueError(f"weight_decay must be at least 0. Received: {weight_decay}")
-    return weight_decay

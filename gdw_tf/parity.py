@@ -37,6 +37,19 @@ TOLERANCE = flags.DEFINE_float(
 
 Recording = dict[str, np.ndarray]
 
+# What a recording's configuration must say.
+_CONFIG = {
+    *("method", "depth", "num_classes", "epoch", "epochs", "learning_rate", "momentum"),
+    *("weight_decay", "outer_lr", "clip", "hidden_units", "weight_net_learning_rate"),
+    *("weight_net_weight_decay", "steps", "bn_momentum", "bn_epsilon"),
+}
+# The inputs of a step, and what is compared.
+_STEP = {
+    *("x", "y", "y_true", "x_meta", "y_meta"),
+    *("meta_lr", "logits", "ce", "class_weights_first", "meta_gradient", "update", "meta_loss"),
+    *("class_weights_final", "logit_gradient"),
+}
+
 # What NumPy, JSON and a look into the configuration may answer to some other file.
 _NOT_A_RECORDING = (ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile)
 
@@ -60,6 +73,12 @@ def load_recording(path: str) -> tuple[dict[str, Any], Recording]:
         raise ValueError(f"{path} is not a recorded run: {error}") from error
     if method not in METHODS or not issubclass(METHODS[method], MetaMethod):
         raise ValueError(f"{path} records an unknown method. Received: {config['method']!r}")
+    absent = _CONFIG - set(config)
+    if absent:
+        raise ValueError(f"{path} is not a recorded run: its config lacks {sorted(absent)}")
+    unknown = {name.split("/", 1)[1] for name in arrays if name.startswith("step")} - _STEP
+    if unknown:
+        raise ValueError(f"{path} holds quantities that cannot be compared: {sorted(unknown)}")
     return {**config, "method": method}, arrays
 
 
@@ -147,10 +166,10 @@ def _quantities(model: MetaMethod, step: dict[str, tf.Tensor]) -> dict[str, tf.T
         "meta_lr": step["virtual_lr"],
         "logits": step["logits"],
         "ce": step["cross_entropy"][:, 0],
-        "class_weights_first": step["first_stage_weights"],
+        "class_weights_first": step["outer"],
         "meta_gradient": step["meta_gradient"],
         "meta_loss": step["meta_loss"],
-        "class_weights_final": step["second_stage_weights"],
+        "class_weights_final": step["updated_outer"],
         "logit_gradient": step["logit_gradient"] / step["logits"].shape[0],
     }
     if hasattr(model, "class_level_update"):
@@ -212,6 +231,8 @@ def main(argv: list[str]) -> None:
             raise ValueError(f"Give one recording. Received: {argv[1:]}")
         config, recording = load_recording(argv[1])
     errors = replay(config, recording)
+    print(f"{config['method']}, ResNet-{config['depth']}, {config['steps']} steps")
+    print("largest relative error of")
     for name, error in errors.items():
         print(f"  {name:<20} {error:.2e}")
     worst = max(errors.values())

@@ -39,6 +39,7 @@ def _symbolic_inputs(classifier: keras.Model) -> Any:
         return classifier.inputs[0]  # its `input` is that of its first call, whatever that was
     if hasattr(classifier, "inputs"):
         return classifier.input
-    return keras.tree.map_shape_structure(
-        lambda shape: keras.Input(shape[1:]), classifier.get_build_config()["input_shape"]
-    )
+    shapes = classifier.get_build_config()["input_shape"]
+    if isinstance(shapes, dict):
+        return {name: keras.Input(shape[1:], name=name) for name, shape in shapes.items()}
+    return keras.tree.map_shape_structure(lambda shape: keras.Input(shape[1:]), shapes)

@@ -7,6 +7,7 @@ section 4.1); the digits, which the paper does not have, get values of the same 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 from typing import Any
 
 from gdw_tf import data, networks
@@ -160,6 +161,35 @@ def resolve(**given: Any) -> Settings:
     if noise in KINDS_WITHOUT_RATE:
         defaults |= {"noise": noise, "noise_rate": 0.0}
     return Settings(**{**defaults, **given})
+
+
+def flag_lines(settings: Settings) -> list[str]:
+    """The settings as the lines of a flag file; what is `None` is left out."""
+    return [
+        flag_line(name, value)
+        for name, value in dataclasses.asdict(settings).items()
+        if value is not None
+    ]
+
+
+def settings_of_lines(lines: Iterable[str]) -> list[str]:
+    """Of the lines of a run's flag file, the settings."""
+    names = {field.name for field in dataclasses.fields(Settings)}
+
+    def is_setting(line: str) -> bool:
+        name = line.removeprefix("--").split("=")[0]
+        return name in names or name.removeprefix("no") in names
+
+    return [line for line in map(str.strip, lines) if line.startswith("--") and is_setting(line)]
+
+
+def flag_line(name: str, value: object) -> str:
+    """One line of a flag file."""
+    if isinstance(value, bool):
+        return f"--{name}" if value else f"--no{name}"
+    if isinstance(value, tuple):
+        value = ",".join(map(str, value))
+    return f"--{name}={value}"
 
 
 def _check_dataset(dataset: str) -> None:

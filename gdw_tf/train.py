@@ -27,7 +27,7 @@ from gdw_tf import callbacks, cli, data, experiment, train_flags
 from gdw_tf.data.noise import TABLE_CLASSES, matrix_text
 from gdw_tf.methods import CE
 from gdw_tf.schedules import cosine_by_epoch
-from gdw_tf.settings import Settings
+from gdw_tf.settings import Settings, flag_lines
 from gdw_tf.workdir import Workdir
 
 LAST_EPOCHS = 5  # the paper reports the mean test accuracy of the last five epochs
@@ -45,22 +45,21 @@ def main(argv: list[str]) -> None:
         unreadable = _unreadable(settings, source, workdir)
         source = data.without(source, unreadable or ())
         noisy = experiment.prepare_data(settings, source)
-        latest = workdir.checkpoint("latest")
-        resuming = latest.exists()
-        model = (
-            keras.models.load_model(latest)
-            if resuming
-            else experiment.build_model(settings, source)
-        )
         workdir.create(
-            [*train_flags.flag_lines(settings), *train_flags.location_lines()],
+            [*flag_lines(settings), *train_flags.location_lines()],
             command=f"python -m gdw_tf.train {shlex.join(sys.argv[1:])}".strip(),
         )
 
     if unreadable is not None:
         workdir.write_unreadable(unreadable)
+    latest = workdir.checkpoint("latest")
+    resuming = latest.exists()
+    if resuming:
+        model = keras.models.load_model(latest)
+    else:
+        model = experiment.build_model(settings, source)
     steps = experiment.steps_per_epoch(settings, noisy)
-    initial_epoch = int(model.optimizer.iterations.numpy()) // steps if resuming else 0
+    initial_epoch = int(model.steps_taken.numpy()) // steps if resuming else 0
     workdir.drop_rows_from(initial_epoch)
     print(
         f"{settings.method} on {settings.dataset}: {len(noisy.y_train)} training images, "
@@ -87,7 +86,8 @@ def main(argv: list[str]) -> None:
             verbose=1 if sys.stdout.isatty() else 2,
         )
     except FloatingPointError as error:
-        cli.fail(f"{error} Training stopped; the last good checkpoint is {latest}")
+        kept = f"the last good checkpoint is {latest}" if latest.exists() else "none was saved yet"
+        cli.fail(f"{error} Training stopped; {kept}.")
     model.export(str(workdir.export), verbose=False)
     summary = summarize(settings, noisy, workdir.rows())
     workdir.write_summary(summary)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from absl import flags
 from gdw_tf import data, networks
 from gdw_tf.data.noise import KINDS
 from gdw_tf.methods import METHODS
-from gdw_tf.settings import DEFAULTS, Settings, resolve
+from gdw_tf.settings import DEFAULTS, Settings, flag_line, resolve
 
 
 def _by_dataset(name: str) -> str:
@@ -52,6 +51,7 @@ LOCATIONS = [DATA_DIR, DOWNLOAD, DATA_FILE, *TABLES]
 WORKDIR = flags.DEFINE_string(
     "workdir", None, "Directory of the run; by default a new one under runs/."
 )
+RESUME = flags.DEFINE_bool("resume", False, "Go on from the workdir's latest checkpoint.")
 
 GROUPS = {
     "Data": [
@@ -152,12 +152,8 @@ GROUPS = {
         ),
         flags.DEFINE_integer("seed", 0, "Seed of every random choice."),
     ],
-    "Run": [
-        WORKDIR,
-        flags.DEFINE_bool("resume", False, "Go on from the workdir's latest checkpoint."),
-    ],
+    "Run": [WORKDIR, RESUME],
 }
-RESUME = GROUPS["Run"][-1]
 
 
 def settings_from_flags() -> Settings:
@@ -188,36 +184,9 @@ def locations() -> dict[str, Any]:
     return {flag.name: flag.value for flag in LOCATIONS}
 
 
-def flag_lines(settings: Settings) -> list[str]:
-    """The settings as the lines of a flag file; what is `None` is left out."""
-    return [
-        _line(name, value)
-        for name, value in dataclasses.asdict(settings).items()
-        if value is not None
-    ]
-
-
 def location_lines() -> list[str]:
     """Where this machine has the data, as lines of a flag file: no part of the settings."""
     paths = {name: value for name, value in locations().items() if name != "download" and value}
-    return [_line("download", DOWNLOAD.value)] + [
-        _line(name, Path(value).expanduser().resolve()) for name, value in paths.items()
+    return [flag_line("download", DOWNLOAD.value)] + [
+        flag_line(name, Path(value).expanduser().resolve()) for name, value in paths.items()
     ]
-
-
-def settings_of_lines(lines: Iterable[str]) -> list[str]:
-    """Of the lines of a run's flag file, those that `flag_lines` wrote."""
-    places = ("--nodownload", *(f"--{name}" for name in locations()))
-    return [
-        line
-        for line in map(str.strip, lines)
-        if line.startswith("--") and not line.startswith(places)
-    ]
-
-
-def _line(name: str, value: object) -> str:
-    if isinstance(value, bool):
-        return f"--{name}" if value else f"--no{name}"
-    if isinstance(value, tuple):
-        value = ",".join(map(str, value))
-    return f"--{name}={value}"

@@ -12,6 +12,8 @@ import math
 
 import keras
 
+from gdw_tf.checks import check_integer
+
 
 def build_weight_net(hidden_units: int = 100) -> keras.Model:
     """Builds the weight net.
@@ -25,10 +27,10 @@ def build_weight_net(hidden_units: int = 100) -> keras.Model:
         A Keras model from per-example cross-entropy (B, 1) to weights in (0, 1), (B, 1).
 
     Raises:
-        ValueError: `hidden_units` is not a positive integer.
+        TypeError: `hidden_units` is not an integer.
+        ValueError: `hidden_units` is less than 1.
     """
-    if not isinstance(hidden_units, int) or hidden_units < 1:
-        raise ValueError(f"hidden_units must be a positive integer. Received: {hidden_units!r}")
+    check_integer("hidden_units", hidden_units, 1)
     return keras.Sequential(
         [
             keras.Input((1,), name="cross_entropy"),

@@ -19,8 +19,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from gdw_tf.settings import Settings
-from gdw_tf.train_flags import flag_lines, settings_of_lines
+from gdw_tf.settings import Settings, flag_lines, settings_of_lines
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,4 +9,5 @@ set_up_environment test
 cd "$repository"
 "$environment_python" -m ruff check
 "$environment_python" -m ruff format --check
-"$environment_python" -m pytest -q "$@"
+# A process a core; a file's tests stay together, for they share what is costly to make.
+"$environment_python" -m pytest -q --numprocesses auto --dist loadfile "$@"

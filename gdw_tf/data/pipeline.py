@@ -246,7 +246,8 @@ def _stream(
         )
 
     epochs = tf.data.Dataset.counter(initial_epoch)
-    return epochs.flat_map(epoch_batches).prefetch(tf.data.AUTOTUNE)
+    endless = tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY)
+    return epochs.flat_map(epoch_batches).apply(endless).prefetch(tf.data.AUTOTUNE)
 
 
 def _tensors(arrays: Any) -> Any:

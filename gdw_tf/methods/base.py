@@ -19,7 +19,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from gdw_tf import classifiers, serving, training_data
+from gdw_tf import classifiers, fit_data, serving
+from gdw_tf.checks import check_integer
 from gdw_tf.labels import one_hot_labels
 from gdw_tf.lookahead import ForwardPass, random_states
 from gdw_tf.optimizers import CoupledSGD
@@ -30,7 +31,7 @@ class Method(keras.Model):
 
     A subclass says in `training_gradient` by which gradient on the logits the classifier is
     trained, in `reported` which of its quantities are logged beside the loss, and in
-    `option_names` which arguments of its own it takes.
+    `option_names` which arguments of its own it takes, which are attributes of the same names.
 
     Args:
         classifier: any Keras model that answers logits, (B, C).
@@ -39,8 +40,8 @@ class Method(keras.Model):
         name: the model's name.
 
     Raises:
-        TypeError: `classifier` is not a Keras model.
-        ValueError: `classifier` ends in softmax.
+        TypeError: `classifier` is not a Keras model; `seed` is not an integer.
+        ValueError: `classifier` ends in softmax; `seed` is negative.
     """
 
     option_names: tuple[str, ...] = ()
@@ -52,8 +53,11 @@ class Method(keras.Model):
         super().__init__(name=name)
         classifiers.check_not_softmax(classifier)
         self.classifier = classifier
-        self.seed = random.randrange(2**31) if seed is None else seed
+        self.seed = random.randrange(2**31) if seed is None else check_integer("seed", seed, 0)
         self.step_metrics = {name: keras.metrics.Mean(name=name) for name in self.reported}
+        self.steps_taken = self.add_weight(
+            shape=(), initializer="zeros", dtype="int64", trainable=False, name="steps_taken"
+        )
         # A functional classifier has its weights already; others get them with the first batch.
         self.built = classifier.built
 
@@ -97,14 +101,18 @@ class Method(keras.Model):
             )
         inputs, labels, sample_weight = keras.utils.unpack_x_y_sample_weight(data[0])
         forward = ForwardPass(self.classifier, inputs)
-        batch = self.standardized_batch(data[0], forward.logits)
-        meta_batch = self.standardized_batch(data[1], forward.logits) if data[1] else ()
+        batch = self._standardized_batch(data[0], forward.logits)
+        meta_batch = self._standardized_batch(data[1], forward.logits) if data[1] else ()
         step = self.training_gradient(forward, batch, meta_batch)
 
         gradient = mean_over_batch(step["logit_gradient"], batch[2])
         scale = self.optimizer.scale_loss(tf.ones((), gradient.dtype))  # 1 in full precision
         gradients = forward.gradients(gradient * scale, regularization_gradient=scale)
         self.optimizer.apply(gradients, forward.variables)
+        # The order of arrays is drawn by the number of steps taken (`fit_data`): a step must
+        # not be counted while its batch is still being drawn, which a graph is free to do.
+        with tf.control_dependencies(tf.nest.flatten(data)):
+            self.steps_taken.assign_add(1)
         loss = self.compute_loss(inputs, labels, forward.logits, sample_weight)
         return {**step, "logits": forward.logits, "loss": loss}
 
@@ -113,9 +121,7 @@ class Method(keras.Model):
         step = self.training_step(data)
         inputs, labels, sample_weight = keras.utils.unpack_x_y_sample_weight(data[0])
         size = tf.shape(step["logits"])[0]
-        for metric in self.metrics:
-            if metric.name == "loss":
-                metric.update_state(step["loss"], sample_weight=size)
+        self._loss_tracker.update_state(step["loss"], sample_weight=size)
         for name, metric in self.step_metrics.items():
             metric.update_state(tf.reduce_mean(step[name]), sample_weight=size)
         return self.compute_metrics(inputs, labels, step["logits"], sample_weight)
@@ -138,10 +144,9 @@ class Method(keras.Model):
         Sample weights multiply each example's share, the mean is over the number of examples.
         """
         labels = one_hot_labels(y, y_pred.shape[-1], y_pred.dtype)
-        losses = tf.nn.softmax_cross_entropy_with_logits(labels=labels, logits=y_pred)
-        return tf.reduce_sum(mean_over_batch(losses[:, tf.newaxis], _column(sample_weight, losses)))
+        return mean_cross_entropy(y_pred, labels, _column(sample_weight, y_pred))
 
-    def standardized_batch(
+    def _standardized_batch(
         self, data: tuple[Any, ...], logits: tf.Tensor
     ) -> tuple[Any, tf.Tensor, tf.Tensor | None]:
         """Brings a batch to (inputs, one-hot labels, sample weights (B, 1) or `None`)."""
@@ -181,6 +186,7 @@ class Method(keras.Model):
         shuffle: bool = True,
         class_weight: Mapping[int, float] | None = None,
         sample_weight: Any = None,
+        steps_per_epoch: int | None = None,
         **kwargs: Any,
     ) -> keras.callbacks.History:
         """Trains the classifier; `keras.Model.fit` with a meta set.
@@ -200,8 +206,9 @@ class Method(keras.Model):
             class_weight: factor of each class's examples in the loss, multiplied with
                 `sample_weight` where both are given.
             sample_weight: factor of each example in the loss, (N,).
+            steps_per_epoch: training steps an epoch; default one pass over the training data.
             **kwargs: Keras's own: `epochs`, `callbacks`, `verbose`, `initial_epoch`,
-                `steps_per_epoch`, `validation_steps`, `validation_freq`.
+                `validation_steps`, `validation_freq`.
 
         Returns:
             Keras's history.
@@ -213,36 +220,50 @@ class Method(keras.Model):
         """
         if not self.compiled:
             raise ValueError("Call compile() before fit().")
-        training = training_data.read(x, y, sample_weight, name="the training data")
+        if self.distribute_strategy.num_replicas_in_sync > 1:
+            raise ValueError(
+                "A step is taken on one replica: its sums are over the whole batch. Received: a "
+                f"strategy of {self.distribute_strategy.num_replicas_in_sync} replicas; allowed: 1."
+            )
+        for name, size in (("batch_size", batch_size), ("meta_batch_size", meta_batch_size)):
+            if size is not None:
+                check_integer(name, size, 1)
+        training = fit_data.read(x, y, sample_weight, name="the training data")
         if validation_split and validation_data is None:
-            training, validation_data = training_data.split_validation(training, validation_split)
-        meta = None if meta_data is None else training_data.read_pair(meta_data, name="meta_data")
+            training, validation_data = fit_data.split_validation(training, validation_split)
+        meta = None if meta_data is None else fit_data.read_pair(meta_data, name="meta_data")
         num_classes = self._prepare(training)
-        training_data.check_classes(training, meta, num_classes)
+        fit_data.check_classes(training, meta, num_classes)
 
-        order = {"seed": self.seed, "steps_taken": self._steps_taken}
-        batches = training_data.training_batches(
-            training,
-            batch_size=batch_size,
-            shuffle=shuffle,
-            class_weight=class_weight,
-            num_classes=num_classes,
-            **order,
+        common = {
+            "steps_per_epoch": steps_per_epoch,
+            "num_classes": num_classes,
+            "seed": self.seed,
+            "steps_taken": lambda: int(self.steps_taken.numpy()),
+        }
+        batches = fit_data.training_batches(
+            training, batch_size=batch_size, shuffle=shuffle, class_weight=class_weight, **common
         )
         if meta is None:
             batches = batches.map(lambda *batch: (batch, ()))
         else:
-            meta_batch_size = meta_batch_size or batch_size or training_data.DEFAULT_BATCH_SIZE
-            batches = tf.data.Dataset.zip(
-                batches, training_data.meta_batches(meta, batch_size=meta_batch_size, **order)
+            meta_batches = fit_data.meta_batches(
+                meta,
+                batch_size=meta_batch_size or batch_size or fit_data.DEFAULT_BATCH_SIZE,
+                **common,
             )
-        return super().fit(
+            batches = tf.data.Dataset.zip(batches, meta_batches)
+        history = super().fit(
             batches.prefetch(tf.data.AUTOTUNE),
+            steps_per_epoch=steps_per_epoch,
             validation_data=validation_data,
             shuffle=False,  # the batches are in their order already
             validation_batch_size=validation_batch_size or batch_size,
             **kwargs,
         )
+        if history.epoch and not history.history:
+            raise ValueError("The training data or meta_data are empty: not one batch came.")
+        return history
 
     def export(self, filepath: str, format: str = "tf_saved_model", **kwargs: Any) -> None:
         """Exports the classifier alone, for use without this library.
@@ -258,11 +279,12 @@ class Method(keras.Model):
         serving.serving_model(self.classifier).export(filepath, format=format, **kwargs)
 
     def get_config(self) -> dict[str, Any]:
-        """Configuration, the classifier's included."""
+        """Configuration: the classifier and the method's own options, `option_names`."""
         return {
             "classifier": keras.saving.serialize_keras_object(self.classifier),
             "seed": self.seed,
             "name": self.name,
+            **{name: getattr(self, name) for name in self.option_names},
         }
 
     @classmethod
@@ -284,23 +306,23 @@ class Method(keras.Model):
         self.optimizer.build(self.classifier.trainable_variables)
 
     def save_own_variables(self, store: Any) -> None:
-        """Stores the random state of dropout and the like, which Keras leaves out."""
-        super().save_own_variables(store)
+        """Stores the steps taken, and the random state of dropout, which Keras leaves out."""
+        store["steps_taken"] = self.steps_taken
         for number, state in enumerate(random_states(self.classifier)):
             store[f"random_state_{number}"] = state
 
     def load_own_variables(self, store: Any) -> None:
         """Restores what `save_own_variables` stored."""
-        states = random_states(self.classifier)
-        for number, state in enumerate(states):
+        self.steps_taken.assign(store["steps_taken"])
+        for number, state in enumerate(random_states(self.classifier)):
             state.assign(store[f"random_state_{number}"])
 
-    def _prepare(self, training: training_data.Arrays | tf.data.Dataset) -> int:
+    def _prepare(self, training: fit_data.Arrays | tf.data.Dataset) -> int:
         """Builds all variables before training, so that callbacks can restore them."""
-        spec = training_data.input_spec(training)
+        spec = fit_data.input_spec(training)
         num_classes = classifiers.number_of_classes(self.classifier, spec)
         if not classifiers.answers_are_known(self.classifier):
-            answers = self.classifier(training_data.first_examples(training), training=False)
+            answers = self.classifier(fit_data.first_examples(training), training=False)
             classifiers.check_answers(answers.numpy(), self.classifier.name)
         if not self.classifier.trainable_variables:
             raise ValueError("The classifier has no trainable weights: every layer is frozen.")
@@ -308,15 +330,20 @@ class Method(keras.Model):
         self.build_optimizers()
         return num_classes
 
-    def _steps_taken(self) -> int:
-        return int(self.optimizer.iterations.numpy())
-
 
 def mean_over_batch(values: tf.Tensor, sample_weight: tf.Tensor | None) -> tf.Tensor:
     """Divides per-example values (B, K) by B, each example's times its sample weight (B, 1)."""
     if sample_weight is not None:
         values *= sample_weight
     return values / tf.cast(tf.shape(values)[0], values.dtype)
+
+
+def mean_cross_entropy(
+    logits: tf.Tensor, labels: tf.Tensor, sample_weight: tf.Tensor | None
+) -> tf.Tensor:
+    """The mean cross-entropy in nats of logits (B, C) and one-hot labels (B, C), a scalar."""
+    losses = tf.nn.softmax_cross_entropy_with_logits(labels=labels, logits=logits)
+    return tf.reduce_sum(mean_over_batch(losses[:, tf.newaxis], sample_weight))
 
 
 def _column(sample_weight: tf.Tensor | None, like: tf.Tensor) -> tf.Tensor | None:

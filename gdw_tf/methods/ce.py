@@ -38,10 +38,14 @@ class CE(Method):
         y: Any = None,
         *,
         meta_data: Any = None,
-        callbacks: list[keras.callbacks.Callback] | None = None,
+        callbacks: Any = None,
         **kwargs: Any,
     ) -> keras.callbacks.History:
-        """Trains as `Method.fit` does; `meta_data` is only evaluated."""
+        """Trains as `Method.fit` does; `meta_data` is only evaluated, one pass after every epoch.
+
+        Raises:
+            ValueError: as `Method.fit`; `meta_data` without an end.
+        """
         if meta_data is not None:
-            callbacks = [MetaEvaluation(meta_data), *(callbacks or [])]
+            callbacks = [MetaEvaluation(meta_data), *keras.tree.flatten(callbacks or [])]
         return super().fit(x, y, callbacks=callbacks, **kwargs)

@@ -19,17 +19,18 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from gdw_tf.checks import check_number
 from gdw_tf.class_gradients import (
     ClassGradients,
     bounded_weights,
     class_level_update,
     zero_mean_weights,
 )
-from gdw_tf.methods.meta import MetaMethod
+from gdw_tf.methods.weighting import WeightNetMethod
 
 
 @keras.saving.register_keras_serializable("gdw_tf")
-class GDW(MetaMethod):
+class GDW(WeightNetMethod):
     """Generalized data weighting.
 
     ```python
@@ -45,14 +46,14 @@ class GDW(MetaMethod):
         clip: largest change of one class-level weight in a step; default 0.2.
         zero_mean: whether the zero-mean constraint is kept; default `True`. `False` is the
             paper's ablation.
-        **kwargs: `virtual_lr`, `hidden_units`, `seed`, `name` of `MetaMethod`.
+        **kwargs: `hidden_units`, `virtual_lr`, `seed`, `name` of `WeightNetMethod`.
 
     Raises:
-        TypeError: `classifier` is not a Keras model.
+        TypeError: `classifier` is not a Keras model; an option is of another type.
         ValueError: `classifier` ends in softmax; an option out of its range.
     """
 
-    option_names = (*MetaMethod.option_names, "outer_lr", "clip", "zero_mean")
+    option_names = (*WeightNetMethod.option_names, "outer_lr", "clip", "zero_mean")
 
     def __init__(
         self,
@@ -64,22 +65,21 @@ class GDW(MetaMethod):
         **kwargs: Any,
     ) -> None:
         super().__init__(classifier, **kwargs)
-        if outer_lr != "auto" and (isinstance(outer_lr, str) or not outer_lr >= 0.0):
-            raise ValueError(f'outer_lr must be "auto" or at least 0. Received: {outer_lr!r}')
-        if not clip >= 0.0:
-            raise ValueError(f"clip must be at least 0. Received: {clip}")
+        if outer_lr != "auto":
+            check_number("outer_lr", outer_lr, 0.0)
+        check_number("clip", clip, 0.0)
         self.outer_lr = outer_lr
         self.clip = clip
         self.zero_mean = zero_mean
 
-    def outer_parameters(self, gradients: ClassGradients) -> tf.Tensor:
+    def outer_parameters(self, inputs: Any, gradients: ClassGradients) -> tf.Tensor:
         """First-stage weights: the example's weight for every class, constrained, (B, C)."""
         weights = self.weight_net(gradients.cross_entropy)
         num_classes = gradients.labels.shape[-1]
         return self._constrained(tf.repeat(weights, num_classes, axis=1), gradients)
 
     def updated_outer_parameters(
-        self, gradients: ClassGradients, outer: tf.Tensor, meta_gradient: tf.Tensor
+        self, inputs: Any, gradients: ClassGradients, outer: tf.Tensor, meta_gradient: tf.Tensor
     ) -> tf.Tensor:
         """Second-stage weights: one clipped step against the meta gradient, (B, C)."""
         update = self.class_level_update(meta_gradient)
@@ -92,15 +92,6 @@ class GDW(MetaMethod):
         else:
             outer_lr = tf.constant(self.outer_lr, meta_gradient.dtype)
         return class_level_update(meta_gradient, outer_lr, self.clip)
-
-    def get_config(self) -> dict[str, Any]:
-        """Configuration, the classifier's included."""
-        return {
-            **super().get_config(),
-            "outer_lr": self.outer_lr,
-            "clip": self.clip,
-            "zero_mean": self.zero_mean,
-        }
 
     def _constrained(self, weights: tf.Tensor, gradients: ClassGradients) -> tf.Tensor:
         if not self.zero_mean:

@@ -5,7 +5,7 @@ The outer parameters phi say how the logit gradient u(phi) of a step is made: cl
 a training batch and a meta batch is, whatever phi is,
 
     1. forward pass on the training batch                              logits z
-    2. phi  = outer_parameters(z), from the outer model V_Theta or a table
+    2. phi  = outer_parameters(z), from an outer model V_Theta or a constant
     3. theta' = theta - alpha J(z)^T u(phi) / B                        virtual step
     4. L    = cross-entropy of the classifier with theta' on the meta batch
     5. g    = dL / d phi, and dL / d Theta through step 2              meta gradient
@@ -13,7 +13,8 @@ a training batch and a meta batch is, whatever phi is,
     7. phi' = updated_outer_parameters(phi, g)
     8. theta <- optimizer(theta, J(z)^T u(phi') / B)                   actual step
 
-so a method is three short functions: phi, u(phi), phi'.
+so a method is three short functions: phi, u(phi), phi'. (`gdw_tf.methods.weighting` adds the weight
+net, which MW-Net and GDW share.)
 """
 
 from __future__ import annotations
@@ -23,63 +24,70 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from gdw_tf.checks import check_number
 from gdw_tf.class_gradients import ClassGradients, class_gradients
 from gdw_tf.lookahead import ForwardPass, virtual_logits
-from gdw_tf.methods.base import Method, mean_over_batch
+from gdw_tf.methods.base import Method, mean_cross_entropy, mean_over_batch
 from gdw_tf.optimizers import CoupledAdam
-from gdw_tf.weight_net import build_weight_net
 
 
 class MetaMethod(Method):
-    """Base class of the meta methods, with a weight net as outer model.
+    """Base class of the meta methods: the engine, which knows nothing of what is learned.
 
     Args:
         classifier: any Keras model that answers logits, (B, C).
         virtual_lr: alpha of the virtual step; by default the optimizer's current rate. To be
             given with an optimizer whose rate is not that of a gradient-descent step (Adam).
-        hidden_units: width of the weight net; default 100.
         seed: seed of the order in which `fit` takes arrays.
         name: the model's name.
 
     Raises:
-        TypeError: `classifier` is not a Keras model.
-        ValueError: `classifier` ends in softmax; `hidden_units` or `virtual_lr` not positive.
+        TypeError: `classifier` is not a Keras model; an option is of another type.
+        ValueError: `classifier` ends in softmax; an option is out of its range.
     """
 
-    option_names = ("virtual_lr", "hidden_units")
-    reported = ("meta_loss", "meta_accuracy", "first_stage_weight", "target_weight")
+    option_names = ("virtual_lr",)
+    reported = ("meta_loss", "meta_accuracy")
 
     def __init__(
         self,
         classifier: keras.Model,
         *,
         virtual_lr: float | None = None,
-        hidden_units: int = 100,
         seed: int | None = None,
         name: str | None = None,
     ) -> None:
         super().__init__(classifier, seed=seed, name=name)
-        if virtual_lr is not None and not virtual_lr > 0.0:
-            raise ValueError(f"virtual_lr must be positive. Received: {virtual_lr}")
+        if virtual_lr is not None:
+            check_number("virtual_lr", virtual_lr, 0.0, exclusive=True)
         self.virtual_lr = virtual_lr
-        self.hidden_units = hidden_units
-        self.weight_net = build_weight_net(hidden_units)
 
     # What a method says.
 
-    def outer_parameters(self, gradients: ClassGradients) -> tf.Tensor:
-        """Makes phi of the batch: weights that multiply D1, (B, C) or (B, 1)."""
+    @property
+    def outer_variables(self) -> list[keras.Variable]:
+        """Variables Theta of the outer model, trained by the weight optimizer; none by default."""
+        return []
+
+    def outer_parameters(self, inputs: Any, gradients: ClassGradients) -> tf.Tensor:
+        """Makes phi of the batch, (B, ...), from its inputs and class-level gradients."""
         raise NotImplementedError(f"{type(self).__name__} must define outer_parameters.")
 
     def logit_gradient(self, gradients: ClassGradients, outer: tf.Tensor) -> tf.Tensor:
-        """Makes u(phi), (B, C), of the outer parameters; by default phi * D1."""
+        """Makes u(phi), (B, C); by default phi * D1, with phi (B, C) or (B, 1)."""
         return outer * gradients.gradient
 
     def updated_outer_parameters(
-        self, gradients: ClassGradients, outer: tf.Tensor, meta_gradient: tf.Tensor
+        self, inputs: Any, gradients: ClassGradients, outer: tf.Tensor, meta_gradient: tf.Tensor
     ) -> tf.Tensor:
-        """Makes phi' from phi and g, both of one shape; the outer model has been updated."""
+        """Makes phi' from phi and g, both of one shape; Theta has taken its step."""
         raise NotImplementedError(f"{type(self).__name__} must define updated_outer_parameters.")
+
+    def step_report(
+        self, gradients: ClassGradients, outer: tf.Tensor, updated: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
+        """What a method reports of phi and phi' beside the meta loss; see `reported`."""
+        return {}
 
     # The engine.
 
@@ -87,14 +95,14 @@ class MetaMethod(Method):
         self, forward: ForwardPass, batch: tuple[Any, ...], meta_batch: tuple[Any, ...]
     ) -> dict[str, tf.Tensor]:
         """Finds u(phi') through the virtual step."""
-        _, labels, sample_weight = batch
+        inputs, labels, sample_weight = batch
         gradients = class_gradients(forward.logits, labels)
-        outer_variables = self.weight_net.trainable_variables
+        outer_variables = self.outer_variables
         outer_values = [variable.value for variable in outer_variables]
         virtual_lr = self.current_virtual_lr()
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(outer_values)
-            outer = self.outer_parameters(gradients)
+            outer = self.outer_parameters(inputs, gradients)
             tape.watch(outer)
             virtual_gradient = mean_over_batch(self.logit_gradient(gradients, outer), sample_weight)
             meta_logits = virtual_logits(
@@ -104,33 +112,26 @@ class MetaMethod(Method):
                 virtual_lr,
                 meta_batch[0],
             )
-            meta_loss = self.meta_loss(meta_logits, *meta_batch[1:])
+            meta_loss = mean_cross_entropy(meta_logits, *meta_batch[1:])
         meta_gradient, *outer_gradients = tape.gradient(
             meta_loss,
             [outer, *outer_values],
             unconnected_gradients=tf.UnconnectedGradients.ZERO,
         )
-        self.weight_optimizer.apply(outer_gradients, outer_variables)
-        updated = self.updated_outer_parameters(gradients, outer, meta_gradient)
+        if outer_variables:
+            self.weight_optimizer.apply(outer_gradients, outer_variables)
+        updated = self.updated_outer_parameters(inputs, gradients, outer, meta_gradient)
         return {
             "cross_entropy": gradients.cross_entropy,
             "virtual_lr": virtual_lr,
-            "first_stage_weights": outer,
+            "outer": outer,
             "meta_gradient": meta_gradient,
-            "second_stage_weights": updated,
+            "updated_outer": updated,
             "logit_gradient": self.logit_gradient(gradients, updated),
             "meta_loss": meta_loss,
             "meta_accuracy": _accuracy(meta_logits, meta_batch[1]),
-            "first_stage_weight": tf.reduce_mean(outer),
-            "target_weight": tf.reduce_sum(updated * labels, axis=1),
+            **self.step_report(gradients, outer, updated),
         }
-
-    def meta_loss(
-        self, logits: tf.Tensor, labels: tf.Tensor, sample_weight: tf.Tensor | None
-    ) -> tf.Tensor:
-        """The mean cross-entropy on the meta batch, a scalar."""
-        losses = tf.nn.softmax_cross_entropy_with_logits(labels=labels, logits=logits)
-        return tf.reduce_sum(mean_over_batch(losses[:, tf.newaxis], sample_weight))
 
     def current_virtual_lr(self) -> tf.Tensor:
         """The rate alpha of the virtual step, a scalar."""
@@ -153,7 +154,7 @@ class MetaMethod(Method):
         Args:
             optimizer: of the classifier; default `CoupledSGD()`.
             loss: left out.
-            weight_optimizer: of the weight net, an optimizer or its name; default
+            weight_optimizer: of the outer model, an optimizer or its name; default
                 `CoupledAdam()`, the paper's (rate 1e-3, decay 1e-4).
             **kwargs: as in `Method.compile`.
 
@@ -169,19 +170,13 @@ class MetaMethod(Method):
             )
         self.weight_optimizer = keras.optimizers.get(weight_optimizer or CoupledAdam())
 
-    def fit(self, x: Any = None, y: Any = None, *, meta_data: Any = None, **kwargs: Any):
+    def fit(
+        self, x: Any = None, y: Any = None, *, meta_data: Any = None, **kwargs: Any
+    ) -> keras.callbacks.History:
         """Trains as `Method.fit` does; `meta_data` is required."""
         if meta_data is None:
             raise ValueError(f"{type(self).__name__} needs a meta set. Received: meta_data=None")
         return super().fit(x, y, meta_data=meta_data, **kwargs)
-
-    def get_config(self) -> dict[str, Any]:
-        """Configuration, the classifier's included."""
-        return {
-            **super().get_config(),
-            "virtual_lr": self.virtual_lr,
-            "hidden_units": self.hidden_units,
-        }
 
     def get_compile_config(self) -> dict[str, Any]:
         """Keras's, with the weight net's optimizer."""
@@ -193,7 +188,7 @@ class MetaMethod(Method):
     def build_optimizers(self) -> None:
         """Creates the variables of both optimizers."""
         super().build_optimizers()
-        self.weight_optimizer.build(self.weight_net.trainable_variables)
+        self.weight_optimizer.build(self.outer_variables)
 
 
 def _accuracy(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:

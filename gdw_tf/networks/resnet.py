@@ -62,7 +62,7 @@ def cifar_resnet(
     Raises:
         ValueError: no network has this depth.
     """
-    if depth < 8 or (depth - 2) % 6:
+    if not isinstance(depth, int) or depth < 8 or (depth - 2) % 6:
         raise ValueError(f"Unknown depth. Received: depth={depth!r}; allowed: 6 n + 2, n from 1.")
     images = keras.Input(image_shape)
     x = _normalized_convolution(images, 16, 3, 1, "stem")

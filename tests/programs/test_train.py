@@ -249,6 +249,16 @@ def test_too_high_a_learning_rate_stops_in_the_first_epoch(train, tmp_path):
     finished = train(tmp_path / "run", "--learning_rate=1e30", "--method=ce")
     assert finished.code == 2
     assert "in epoch 1, step" in finished.err
+    assert "none was saved yet" in finished.err
+
+
+def test_a_model_that_is_spoilt_at_the_end_of_an_epoch_is_not_saved(train, tmp_path):
+    workdir = tmp_path / "run"
+    arguments = ("--method=ce", "--steps_per_epoch=1", "--learning_rate=1e38")
+    finished = train(workdir, *arguments)
+    assert finished.code == 2
+    assert "in epoch 1, step 1" in finished.err and "none was saved yet" in finished.err
+    assert not list(workdir.rglob("*.keras"))
 
 
 def test_a_class_without_meta_images_is_a_warning(train, tmp_path):

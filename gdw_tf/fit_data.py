@@ -1,12 +1,12 @@
 """From what `fit` is given, arrays or `tf.data`, to one stream of (training, meta) batches.
 
-Keras trains on one data set, so both streams are joined here: every element is a pair of a
-training batch and a meta batch, each `(inputs, labels, sample_weight)`. One pass over the
-training data is one epoch; the meta data are repeated as long as it takes.
+Keras trains on one data set, so both streams are joined: every element is a pair of a training
+batch and a meta batch, each `(inputs, labels[, sample_weight])`. The meta data are repeated as
+long as it takes.
 
-Arrays are shuffled by a key made of the model's seed and the number of training steps taken so
-far, which is part of a saved model: a model that is saved, loaded and trained on sees the same
-batches as one that was never interrupted.
+The order of arrays is a function of the model's seed and of the number of training steps that it
+has taken, which is saved with it: a model that is saved, loaded and trained on sees the same
+batches as one that was never interrupted. The order of a `tf.data.Dataset` is its own.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from gdw_tf.data.orders import fold, shuffled_passes, stream_key
+from gdw_tf.data.orders import fold, shuffled_pass, stream_key
 from gdw_tf.data.pipeline import gather_batches
-from gdw_tf.labels import class_indices, is_one_hot
+from gdw_tf.labels import check_form, checked_in_range, class_indices, one_hot_labels
 
 DEFAULT_BATCH_SIZE = 32
 
@@ -158,6 +158,9 @@ def check_classes(
         TypeError: labels that are neither integers nor one-hot.
         ValueError: labels of a wrong shape or outside [0, num_classes).
     """
+    for name, data in (("training", training), ("meta", meta)):
+        if isinstance(data, tf.data.Dataset) and data.element_spec[1].shape.rank is not None:
+            check_form(data.element_spec[1], num_classes, f"the {name} labels")
     if isinstance(training, Arrays):
         class_indices(training.labels, num_classes, "the training labels")
     if isinstance(meta, Arrays):
@@ -173,39 +176,42 @@ def training_batches(
     batch_size: int | None,
     shuffle: bool,
     class_weight: Mapping[int, float] | None,
+    steps_per_epoch: int | None,
     num_classes: int,
     seed: int,
     steps_taken: Callable[[], int],
 ) -> tf.data.Dataset:
-    """One epoch of training batches `(inputs, labels[, sample_weight])`.
+    """Training batches `(inputs, labels[, sample_weight])`.
 
     Args:
         data: what `read` returned.
         batch_size: for arrays, 32 by default; a data set is batched already.
-        shuffle: whether arrays are shuffled, anew in every epoch.
+        shuffle: whether arrays are shuffled, anew in every pass.
         class_weight: factor of each class's examples, 1 for a class that is not named.
+        steps_per_epoch: `None` for an epoch of one pass.
         num_classes: C.
         seed: seed of the shuffling.
-        steps_taken: tells the number of training steps taken so far, at the start of an epoch.
+        steps_taken: tells the number of training steps taken so far, when an iterator starts.
+
+    Returns:
+        The data set; or passes over the arrays from that step on, without end where
+        `steps_per_epoch` is given, else as many batches as one pass has.
 
     Raises:
-        ValueError: `batch_size` beside a data set.
+        ValueError: `batch_size` beside a data set; a class weight for no class.
     """
     if isinstance(data, Arrays):
         batch_size = batch_size or DEFAULT_BATCH_SIZE
-        indices = (
-            _order(data, seed, "training", steps_taken).take(data.size)
-            if shuffle
-            else tf.data.Dataset.range(data.size)
-        )
-        all_full = data.size % batch_size == 0  # makes the batches' shape static, for XLA
-        batches = gather_batches(indices, _without_none(data), batch_size, all_full)
+        batches = _passes_over_arrays(data, batch_size, shuffle, seed, steps_taken)
+        if steps_per_epoch is None:
+            batches = batches.take(_steps_per_pass(data, batch_size))
     elif batch_size is not None:
         raise ValueError(
-            f"batch_size is for arrays; a tf.data.Dataset holds batches. Received: {batch_size}"
+            "batch_size is for arrays; a tf.data.Dataset holds batches. "
+            f"Received: batch_size={batch_size}"
         )
     else:
-        batches = data
+        batches = _with_checked_labels(data, num_classes)
     return _with_class_weight(batches, class_weight, num_classes) if class_weight else batches
 
 
@@ -213,51 +219,110 @@ def meta_batches(
     data: Arrays | tf.data.Dataset,
     *,
     batch_size: int,
+    steps_per_epoch: int | None,
+    num_classes: int,
     seed: int,
     steps_taken: Callable[[], int],
 ) -> tf.data.Dataset:
     """An endless stream of meta batches `(inputs, labels[, sample_weight])`.
 
     Arrays are shuffled anew in every pass, the passes joined end to end so that every batch is
-    full (and no larger than the meta set); a data set is repeated in its own order.
+    full (and no larger than the meta set). A data set is repeated in its own order and starts
+    anew with every epoch: after `steps_per_epoch` batches or, where that is `None`, whenever
+    Keras starts an iterator; one that is endless by itself is left alone.
     """
     if not isinstance(data, Arrays):
-        return data.repeat()
-    indices = _order(data, seed, "meta", steps_taken)
+        repeated = _with_checked_labels(data, num_classes).repeat()
+        is_a_stream = data.cardinality() == tf.data.INFINITE_CARDINALITY
+        if is_a_stream or steps_per_epoch is None:
+            return repeated
+        return tf.data.Dataset.counter().flat_map(lambda _: repeated.take(steps_per_epoch))
     batch_size = min(batch_size, data.size)
-    return gather_batches(indices, _without_none(data), batch_size, drop_remainder=True)
+    examples, key = _tensors(data), stream_key(seed, "meta")
+
+    def from_step(step: tf.Tensor) -> tf.data.Dataset:
+        number, seen = step * batch_size // data.size, step * batch_size % data.size
+        indices = _count_from(number).flat_map(lambda n: shuffled_pass(data.size, fold(key, n)))
+        return gather_batches(indices.skip(seen), examples, batch_size, drop_remainder=True)
+
+    return _from_position(steps_taken, from_step)
 
 
-def _order(data: Arrays, seed: int, stream: str, steps_taken: Callable[[], int]) -> tf.data.Dataset:
-    """Endless shuffled indices; the position is read anew whenever an iterator starts."""
+def _passes_over_arrays(
+    data: Arrays,
+    batch_size: int,
+    shuffle: bool,
+    seed: int,
+    steps_taken: Callable[[], int],
+) -> tf.data.Dataset:
+    steps = _steps_per_pass(data, batch_size)
+    all_full = data.size % batch_size == 0  # makes the batches' shape static, for XLA
+    examples, key = _tensors(data), stream_key(seed, "training")
+
+    def one_pass(number: tf.Tensor) -> tf.data.Dataset:
+        indices = (
+            shuffled_pass(data.size, fold(key, number))
+            if shuffle
+            else tf.data.Dataset.range(data.size)
+        )
+        return gather_batches(indices, examples, batch_size, drop_remainder=all_full)
+
+    return _from_position(
+        steps_taken, lambda step: _count_from(step // steps).flat_map(one_pass).skip(step % steps)
+    )
+
+
+def _steps_per_pass(data: Arrays, batch_size: int) -> int:
+    return -(-data.size // batch_size)
+
+
+def _from_position(
+    steps_taken: Callable[[], int], stream: Callable[[tf.Tensor], tf.data.Dataset]
+) -> tf.data.Dataset:
+    """An endless stream from the step on that has been reached when an iterator starts."""
     position = tf.data.Dataset.from_generator(
         lambda: iter([steps_taken()]), output_signature=tf.TensorSpec((), tf.int64)
     )
-    key = stream_key(seed, stream)
-    order = position.flat_map(lambda step: shuffled_passes(data.size, fold(key, step)))
-    # Keras reads the length of an epoch off the data set; a `flat_map` hides it.
-    return order.apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY))
+    endless = tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY)
+    return position.flat_map(stream).apply(endless)
 
 
-def _without_none(arrays: Arrays) -> tuple[Any, ...]:
-    return tuple(item for item in arrays if item is not None)
+def _count_from(number: tf.Tensor) -> tf.data.Dataset:
+    return tf.data.Dataset.range(number, tf.int64.max)
+
+
+def _tensors(data: Arrays) -> tuple[Any, ...]:
+    """The arrays as tensors, made once, so that no graph holds a copy of them."""
+    with tf.device("CPU:0"):  # `tf.data` runs there
+        return tf.nest.map_structure(
+            tf.convert_to_tensor, tuple(item for item in data if item is not None)
+        )
+
+
+def _with_checked_labels(data: tf.data.Dataset, num_classes: int) -> tf.data.Dataset:
+    """Checks labels on their way, where XLA, which drops assertions, is not at work yet."""
+    return data.map(
+        lambda inputs, labels, *rest: (inputs, checked_in_range(labels, num_classes), *rest),
+        num_parallel_calls=tf.data.AUTOTUNE,
+    )
 
 
 def _with_class_weight(
     batches: tf.data.Dataset, class_weight: Mapping[int, float], num_classes: int
 ) -> tf.data.Dataset:
+    unknown = sorted(set(class_weight) - set(range(num_classes)))
+    if unknown:
+        raise ValueError(
+            f"class_weight names a class that there is not. Received: {unknown}; "
+            f"allowed: 0 to {num_classes - 1}."
+        )
     factors = tf.constant(
         [class_weight.get(label, 1.0) for label in range(num_classes)], keras.config.floatx()
     )
 
     def weigh(*batch: Any) -> tuple[Any, tf.Tensor, tf.Tensor]:
         inputs, labels, sample_weight = keras.utils.unpack_x_y_sample_weight(batch)
-        sparse = (
-            tf.argmax(labels, axis=1)
-            if is_one_hot(labels.shape, num_classes)
-            else tf.reshape(labels, (-1,))
-        )
-        weight = tf.gather(factors, sparse)
+        weight = tf.linalg.matvec(one_hot_labels(labels, num_classes, factors.dtype), factors)
         if sample_weight is not None:
             weight *= tf.cast(tf.reshape(sample_weight, (-1,)), weight.dtype)
         return inputs, labels, weight

@@ -1,0 +1,605 @@
+from __future__ import annotations
+
+import re
+import warnings
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import gdw_tf
+
+from . import examples
+from .examples import CLASSES, FEATURES, arrays
+
+METHODS = list(gdw_tf.METHODS)
+META_METHODS = ["gdw", "mw_net"]
+ONE_OF_A_KIND = ["gdw", "ce"]  # a meta method and a plain one
+
+X, Y = arrays()
+META = arrays(9, seed=1)
+
+
+def trained(method: str, x: Any = X, y: Any = Y, *, meta_data: Any = META, **arguments: Any):
+    """A model after a few eager steps; `model` arguments go to `compiled`, the rest to `fit`."""
+    model = examples.compiled(method, **{"run_eagerly": True, **arguments.pop("model", {})})
+    arguments = {"batch_size": None if y is None else 16, "verbose": 0, **arguments}
+    model.fit(x, y, meta_data=meta_data, **arguments)
+    return model
+
+
+def weights(model: gdw_tf.Method) -> list[np.ndarray]:
+    return [np.asarray(variable) for variable in model.trainable_variables]
+
+
+def assert_equal_weights(first: gdw_tf.Method, second: gdw_tf.Method, **tolerance: float) -> None:
+    for one, other in zip(weights(first), weights(second), strict=True):
+        np.testing.assert_allclose(one, other, **{"rtol": 0, "atol": 0, **tolerance})
+
+
+def differ(first: gdw_tf.Method, second: gdw_tf.Method) -> bool:
+    pairs = zip(weights(first), weights(second), strict=True)
+    return any(not np.array_equal(one, other) for one, other in pairs)
+
+
+def dataset(data: tuple[Any, ...], batch_size: int) -> tf.data.Dataset:
+    return tf.data.Dataset.from_tensor_slices(data).batch(batch_size)
+
+
+# Classifiers.
+
+
+@pytest.mark.parametrize("kind", examples.CLASSIFIERS)
+def test_every_kind_of_classifier_learns(kind):
+    model = examples.compiled("gdw", examples.CLASSIFIERS[kind], optimizer=gdw_tf.CoupledSGD(0.3))
+    model.fit(np.tile(X, (12, 1)), np.tile(Y, 12), meta_data=META, verbose=0)
+    assert model.evaluate(X, Y, verbose=0, return_dict=True)["accuracy"] > 0.6  # by chance: 1/3
+    assert model.built
+
+
+@pytest.mark.parametrize(
+    "classifier",
+    [examples.subclassed, lambda: examples.subclassed(kind=examples.WithoutTraining)],
+    ids=["training in call", "without training in call"],
+)
+def test_dropout_of_a_subclassed_classifier_is_on_in_training_and_off_in_inference(classifier):
+    model = examples.compiled("gdw", classifier)
+    model(X)
+    assert not np.allclose(model(X, training=True), model(X, training=True))
+    np.testing.assert_array_equal(model(X), model(X))
+    forward = gdw_tf.lookahead.ForwardPass(model.classifier, X)
+    assert not np.allclose(forward.logits, model(X))
+
+
+def test_noise_and_dropout_draw_anew_in_every_step():
+    def noisy() -> keras.Model:
+        return keras.Sequential(
+            [
+                keras.Input((FEATURES,)),
+                keras.layers.GaussianNoise(0.5),
+                keras.layers.Dropout(0.5),
+                keras.layers.Dense(CLASSES),
+            ]
+        )
+
+    model = examples.compiled("gdw", noisy, run_eagerly=True)
+    batch = (tf.constant(X), tf.constant(Y)), tuple(map(tf.constant, META))
+    frozen = keras.optimizers.SGD(1e-30)
+    model.compile(frozen, run_eagerly=True)
+    first, second = (model.training_step(batch)["logits"] for _ in range(2))
+    assert not np.allclose(first, second)
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        lambda x: keras.layers.Dense(CLASSES, activation="softmax")(x),
+        lambda x: keras.layers.Softmax()(keras.layers.Dense(CLASSES)(x)),
+        lambda x: keras.layers.Activation("softmax")(keras.layers.Dense(CLASSES)(x)),
+        lambda x: keras.Sequential([keras.layers.Dense(CLASSES, activation="softmax")])(x),
+        lambda x: keras.ops.softmax(keras.layers.Dense(CLASSES)(x)),
+    ],
+    ids=["activation", "layer", "activation layer", "nested", "operation"],
+)
+@pytest.mark.parametrize("method", METHODS)
+def test_a_classifier_that_ends_in_softmax_is_refused_with_advice(method, last):
+    inputs = keras.Input((FEATURES,))
+    with pytest.raises(ValueError, match=r"must answer logits.*Remove the softmax.*Received"):
+        model = gdw_tf.METHODS[method](keras.Model(inputs, last(inputs)))
+        model.compile()
+        model.fit(X, Y, meta_data=META)
+
+
+class EndsInSoftmax(examples.Subclassed):
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        return keras.ops.softmax(super().call(inputs, training=training))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_subclassed_classifier_that_ends_in_softmax_is_refused_by_fit(method):
+    with pytest.raises(ValueError, match="Remove the softmax"):
+        trained(method, model={"classifier": EndsInSoftmax})
+
+
+@pytest.mark.parametrize("classifier", [None, 3, keras.layers.Dense(3), lambda x: x])
+def test_what_is_no_keras_model_is_refused(classifier):
+    with pytest.raises(TypeError, match="classifier must be a keras.Model. Received"):
+        gdw_tf.GDW(classifier)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda x: keras.layers.Reshape((4, 2))(x),
+        lambda x: keras.layers.Dense(1)(x),
+        lambda x: [keras.layers.Dense(3)(x), keras.layers.Dense(3)(x)],
+        lambda x: {"logits": keras.layers.Dense(3)(x)},
+    ],
+    ids=["three axes", "one class", "two answers", "a dict"],
+)
+def test_answers_other_than_logits_of_a_batch_are_refused(answer):
+    def classifier() -> keras.Model:
+        inputs = keras.Input((FEATURES,))
+        return keras.Model(inputs, answer(inputs))
+
+    with pytest.raises(ValueError, match=r"shape \(batch, classes\).*Received"):
+        trained("gdw", model={"classifier": classifier})
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_frozen_layers_keep_their_weights_and_the_others_learn(method):
+    def half_frozen() -> keras.Model:
+        model = examples.functional()
+        model.layers[1].trainable = False
+        return model
+
+    model = trained(method, model={"classifier": half_frozen})
+    initial = examples.compiled(method, half_frozen).classifier
+    for before, after in zip(
+        initial.layers[1].weights, model.classifier.layers[1].weights, strict=True
+    ):
+        np.testing.assert_array_equal(before, after)
+    assert not np.allclose(initial.layers[2].kernel, model.classifier.layers[2].kernel)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_classifier_with_nothing_to_train_is_refused(method):
+    def frozen() -> keras.Model:
+        model = examples.functional()
+        model.trainable = False
+        return model
+
+    with pytest.raises(ValueError, match="no trainable weights"):
+        trained(method, model={"classifier": frozen})
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_regularisers_are_added_to_the_actual_step(method):
+    """One SGD step with L2 of factor l is that without it, less lr * 2 * l * theta."""
+
+    def linear(factor: float) -> keras.Model:
+        regularizer = keras.regularizers.L2(factor) if factor else None
+        layer = keras.layers.Dense(CLASSES, kernel_regularizer=regularizer)
+        return keras.Sequential([keras.Input((FEATURES,)), layer])
+
+    rate, factor = 0.5, 0.1
+    initial, plain, regularised = (
+        model.classifier.layers[0]
+        for model in (
+            examples.compiled(method, lambda: linear(0)),
+            *(
+                trained(
+                    method,
+                    batch_size=32,
+                    model={
+                        "classifier": lambda f=f: linear(f),
+                        "optimizer": keras.optimizers.SGD(rate),
+                    },
+                )
+                for f in (0, factor)
+            ),
+        )
+    )
+    shrunk = rate * 2 * factor * np.asarray(initial.kernel)
+    np.testing.assert_allclose(regularised.kernel, plain.kernel - shrunk, atol=1e-6)
+    np.testing.assert_array_equal(regularised.bias, plain.bias)
+
+
+# Forms of data.
+
+
+@pytest.mark.parametrize("method", ONE_OF_A_KIND)
+def test_arrays_tensors_and_data_sets_train_alike(method):
+    expected = trained(method, shuffle=False, meta_batch_size=9)
+    tensors = trained(
+        method,
+        tf.constant(X),
+        tf.constant(Y),
+        meta_data=tuple(map(tf.constant, META)),
+        shuffle=False,
+        meta_batch_size=9,
+    )
+    assert_equal_weights(tensors, expected)
+    for training, meta in (
+        ((dataset((X, Y), 16), None), META),
+        ((X, Y), dataset(META, 9)),
+        ((dataset((X, Y), 16), None), dataset(META, 9)),
+    ):
+        sizes = {"meta_batch_size": 9} if isinstance(meta, tuple) else {}
+        model = trained(method, *training, meta_data=meta, shuffle=False, **sizes)
+        # A meta set in arrays is shuffled: the same batch, summed in another order.
+        assert_equal_weights(model, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("method", META_METHODS)
+def test_the_meta_set_is_repeated_and_its_batches_may_have_another_size(method):
+    """Batches of 6 of 9 meta examples, over three steps: 6, 3, 6 in the order of the data set."""
+    short = trained(method, meta_data=dataset(META, 6), batch_size=11, shuffle=False)
+    x, y = (np.concatenate([array, array[:6]]) for array in META)
+    spelled_out = tf.data.Dataset.from_generator(
+        lambda: ((x[a:b], y[a:b]) for a, b in ((0, 6), (6, 9), (9, 15))),
+        output_signature=(
+            tf.TensorSpec((None, FEATURES), tf.float32),
+            tf.TensorSpec((None,), tf.int64),
+        ),
+    )
+    assert_equal_weights(
+        short, trained(method, meta_data=spelled_out, batch_size=11, shuffle=False)
+    )
+
+
+def test_labels_in_every_form_train_alike():
+    expected = trained("gdw")
+    eye = np.eye(CLASSES)
+    for form in (
+        lambda labels: labels[:, np.newaxis].astype(np.uint8),
+        lambda labels: eye[labels],
+        lambda labels: eye[labels].astype(np.int64),
+    ):
+        model = trained("gdw", X, form(Y), meta_data=(META[0], form(META[1])))
+        assert_equal_weights(model, expected)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_twice_the_sample_weight_is_twice_the_learning_rate(method):
+    def model(rate: float) -> dict[str, Any]:
+        return {"optimizer": gdw_tf.CoupledSGD(rate, weight_decay=0.0)}
+
+    weighted = trained(method, sample_weight=np.full(32, 2.0), model=model(0.25))
+    assert_equal_weights(weighted, trained(method, model=model(0.5)), atol=1e-6)
+
+
+@pytest.mark.parametrize("method", ONE_OF_A_KIND)
+def test_an_example_of_weight_zero_teaches_nothing(method):
+    weight = np.ones(32, np.float32)
+    weight[:5] = 0.0
+    noise, labels = X.copy(), Y.copy()
+    noise[:5] += 3.0
+    labels[:5] = (labels[:5] + 1) % CLASSES
+    first = trained(method, sample_weight=weight)
+    assert_equal_weights(first, trained(method, noise, labels, sample_weight=weight), atol=1e-6)
+    assert differ(first, trained(method))
+
+
+def test_class_weights_are_sample_weights_by_class():
+    by_class = trained("ce", class_weight={0: 0.25, 2: 3.0})
+    weight = np.array([0.25, 1.0, 3.0], np.float32)[Y]
+    by_example = trained("ce", sample_weight=weight)
+    assert_equal_weights(by_class, by_example)
+    both = trained("ce", class_weight={0: 0.25, 2: 3.0}, sample_weight=weight)
+    assert_equal_weights(both, trained("ce", sample_weight=weight**2))
+    in_data_set = trained(
+        "ce", dataset((X, np.eye(CLASSES)[Y]), 16), None, class_weight={0: 0.25, 2: 3.0}
+    )
+    unshuffled = trained("ce", sample_weight=weight, shuffle=False)
+    assert_equal_weights(in_data_set, unshuffled, atol=1e-6)
+
+
+@pytest.mark.parametrize("method", META_METHODS)
+def test_sample_weights_of_the_meta_set_count(method):
+    """A meta example of weight 0 beside one of weight 2 is as if it were the other, twice."""
+    meta_x, meta_y = META[0][:6], META[1][:6]
+    weight = np.tile([2.0, 0.0], 3)
+    doubled = meta_x[::2].repeat(2, axis=0), meta_y[::2].repeat(2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a class may be missing
+        weighted = trained(method, meta_data=(meta_x, meta_y, weight))
+        assert_equal_weights(weighted, trained(method, meta_data=doubled), atol=1e-6)
+
+
+def test_metrics_with_and_without_weights_see_what_they_should():
+    weight = np.linspace(0, 2, 32).astype(np.float32)
+    model = examples.compiled(
+        "ce",
+        optimizer=keras.optimizers.SGD(1e-30),
+        weighted_metrics=["accuracy"],
+        metrics=[keras.metrics.SparseCategoricalAccuracy(name="plain")],
+        run_eagerly=True,
+    )
+    logs = model.fit(X, Y, sample_weight=weight, verbose=0).history
+    right = np.argmax(model.predict(X, verbose=0), axis=1) == Y
+    assert logs["plain"][0] == pytest.approx(right.mean())
+    assert logs["accuracy"][0] == pytest.approx((right * weight).sum() / weight.sum())
+    by_class = model.fit(X, Y, class_weight={0: 5.0}, verbose=0).history
+    weight = np.where(Y == 0, 5.0, 1.0)
+    assert by_class["accuracy"][0] == pytest.approx((right * weight).sum() / weight.sum())
+
+
+def test_inputs_may_be_a_dict_or_several():
+    def joined(*parts: Any) -> Any:
+        both = keras.layers.Concatenate()(list(parts))
+        return keras.layers.Dense(CLASSES, kernel_initializer="ones")(both)
+
+    def of_two() -> keras.Model:
+        inputs = [keras.Input((4,)), keras.Input((4,))]
+        return keras.Model(inputs, joined(*inputs))
+
+    def of_dict() -> keras.Model:
+        inputs = {name: keras.Input((4,), name=name) for name in ("left", "right")}
+        return keras.Model(inputs, joined(inputs["left"], inputs["right"]))
+
+    def halves(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return x[:, :4], x[:, 4:]
+
+    def as_list(x: np.ndarray) -> list[np.ndarray]:
+        return list(halves(x))
+
+    results = [
+        trained("gdw", form(X), Y, meta_data=(form(META[0]), META[1]), model={"classifier": kind})
+        for kind, form in ((of_two, halves), (of_two, as_list), (of_dict, examples.as_dict))
+    ]
+    assert_equal_weights(results[0], results[1])
+    assert_equal_weights(results[0], results[2])
+    predicted = results[2].predict(examples.as_dict(X), verbose=0)
+    np.testing.assert_array_equal(predicted, results[0].predict(as_list(X), verbose=0))
+
+
+def test_integer_images_are_taken_as_they_are():
+    images = np.random.default_rng(0).integers(0, 256, (32, 4, 4, 1), dtype=np.uint8)
+
+    def cnn(dtype: str) -> keras.Model:
+        return keras.Sequential(
+            [
+                keras.Input((4, 4, 1), dtype=dtype),
+                keras.layers.Rescaling(1 / 255),
+                keras.layers.Conv2D(2, 3),
+                keras.layers.Flatten(),
+                keras.layers.Dense(CLASSES),
+            ]
+        )
+
+    def result(dtype: str) -> gdw_tf.Method:
+        x = images.astype(dtype)
+        return trained(
+            "gdw", x, Y, meta_data=(x[:9], Y[:9]), model={"classifier": lambda: cnn(dtype)}
+        )
+
+    assert_equal_weights(result("uint8"), result("float32"))
+
+
+def test_every_example_is_seen_once_an_epoch_the_last_batch_included():
+    model = trained("gdw", batch_size=10, epochs=2)
+    assert int(model.optimizer.iterations) == 2 * 4
+    linear = gdw_tf.CE(keras.Sequential([keras.Input((FEATURES,)), keras.layers.Dense(CLASSES)]))
+    linear.compile(keras.optimizers.SGD(1e-30), run_eagerly=True)
+    loss = linear.fit(X, Y, batch_size=10, verbose=0).history["loss"][0]
+    logits = linear.predict(X, verbose=0).astype(np.float64)
+    log_sum = np.log(np.exp(logits).sum(axis=1))
+    assert loss == pytest.approx((log_sum - logits[np.arange(32), Y]).mean(), rel=1e-5)
+
+
+def test_shuffling_follows_the_seed():
+    first, second = trained("gdw"), trained("gdw")
+    assert_equal_weights(first, second)
+    assert differ(first, trained("gdw", shuffle=False))
+
+
+def test_an_endless_data_set_takes_steps_per_epoch():
+    endless = trained(
+        "gdw",
+        dataset((X, Y), 16).repeat(),
+        None,
+        meta_data=dataset(META, 9),
+        steps_per_epoch=2,
+        epochs=2,
+    )
+    finite = trained("gdw", dataset((X, Y), 16), None, meta_data=dataset(META, 9), epochs=2)
+    assert int(endless.optimizer.iterations) == 4
+    assert_equal_weights(endless, finite)
+
+
+@pytest.mark.filterwarnings("ignore:Your input ran out of data")  # Keras's word on unknown lengths
+def test_a_data_set_of_unknown_length_is_read_to_its_end():
+    unknown = dataset((X, Y), 16).filter(lambda x, y: True)
+    model = trained("gdw", unknown, None, meta_data=dataset(META, 9), epochs=2)
+    known = trained("gdw", dataset((X, Y), 16), None, meta_data=dataset(META, 9), epochs=2)
+    assert int(model.optimizer.iterations) == 4
+    assert_equal_weights(model, known)
+
+
+@pytest.mark.parametrize("method", ONE_OF_A_KIND)
+def test_fit_gives_no_warning(method):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        # What Keras and NumPy say to each other.
+        warnings.filterwarnings("ignore", category=DeprecationWarning)
+        trained(method, epochs=2, validation_split=0.25, batch_size=10)
+        trained(
+            method,
+            dataset((X, Y), 16),
+            None,
+            meta_data=dataset(META, 4),
+            validation_data=dataset(META, 4),
+        )
+
+
+# Validation, evaluation, logs.
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_validation_measures_the_model_on_what_it_is_given(method):
+    model = trained(method, validation_data=META, epochs=2)
+    logs = model.history.history
+    evaluated = model.evaluate(*META, verbose=0, return_dict=True)
+    assert set(evaluated) == {"loss", "accuracy"}
+    assert logs["val_loss"][-1] == pytest.approx(evaluated["loss"], rel=1e-6)
+    assert logs["val_accuracy"][-1] == pytest.approx(evaluated["accuracy"])
+    logits = model.predict(META[0], verbose=0).astype(np.float64)
+    losses = np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(9), META[1]]
+    assert evaluated["loss"] == pytest.approx(losses.mean(), rel=1e-5)
+    assert evaluated["accuracy"] == pytest.approx((logits.argmax(axis=1) == META[1]).mean())
+
+
+def test_validation_split_keeps_the_last_examples_out_of_training():
+    split = trained("gdw", validation_split=0.25, sample_weight=np.linspace(0, 1, 32))
+    apart = trained(
+        "gdw",
+        X[:24],
+        Y[:24],
+        sample_weight=np.linspace(0, 1, 32)[:24],
+        validation_data=(X[24:], Y[24:], np.linspace(0, 1, 32)[24:]),
+    )
+    assert_equal_weights(split, apart)
+    assert split.history.history == apart.history.history
+    assert "val_loss" in split.history.history
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_logs_are_named_as_documented(method):
+    logs = trained(method, validation_data=META).history.history
+    expected = {"loss", "accuracy", "meta_loss", "meta_accuracy", "val_loss", "val_accuracy"}
+    if method != "ce":
+        expected |= {"first_stage_weight", "target_weight"}
+    assert set(logs) == expected
+
+
+@pytest.mark.parametrize("method", META_METHODS)
+def test_the_logs_are_means_over_the_examples_of_the_epoch(method):
+    """Recomputed from the steps themselves, taken one by one on a twin of the model."""
+    history = trained(method, dataset((X, Y), 20), None, meta_data=dataset(META, 9)).history.history
+
+    twin = examples.compiled(method, run_eagerly=True)
+    meta = tuple(map(tf.constant, META))
+    sizes, logs, right = [], {name: [] for name in history}, 0.0
+    for start in (0, 20):
+        x, y = X[start : start + 20], Y[start : start + 20]
+        step = twin.training_step(((tf.constant(x), tf.constant(y)), meta))
+        logits = step["logits"].numpy().astype(np.float64)
+        losses = np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(len(y)), y]
+        second = np.broadcast_to(step["updated_outer"].numpy(), logits.shape)
+        sizes.append(len(y))
+        right += (logits.argmax(axis=1) == y).sum()
+        logs["loss"].append(losses.mean())
+        logs["first_stage_weight"].append(step["outer"].numpy().mean())
+        logs["target_weight"].append(second[np.arange(len(y)), y].mean())
+        logs["meta_loss"].append(step["meta_loss"].numpy())
+        logs["meta_accuracy"].append(step["meta_accuracy"].numpy())
+    assert history["accuracy"][0] == pytest.approx(right / 32)
+    for name in set(logs) - {"accuracy"}:
+        assert history[name][0] == pytest.approx(np.average(logs[name], weights=sizes), rel=1e-5)
+
+
+def test_plain_training_logs_the_meta_set_after_the_epoch():
+    model = trained("ce", epochs=2)
+    evaluated = model.evaluate(*META, verbose=0, return_dict=True)
+    logs = model.history.history
+    assert logs["meta_loss"][-1] == pytest.approx(evaluated["loss"], rel=1e-6)
+    assert logs["meta_accuracy"][-1] == pytest.approx(evaluated["accuracy"])
+    assert len(logs["meta_loss"]) == 2
+
+
+def test_plain_training_needs_no_meta_set_and_is_not_changed_by_one():
+    without = trained("ce", meta_data=None)
+    assert set(without.history.history) == {"loss", "accuracy"}
+    assert_equal_weights(without, trained("ce"))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_summary_and_layers_are_those_of_a_keras_model(method):
+    model = examples.compiled(method)
+    lines: list[str] = []
+    model.summary(print_fn=lines.append)
+    assert model.classifier.name in "\n".join(lines)
+    assert model.get_layer(model.classifier.name) is model.classifier
+    np.testing.assert_allclose(model.predict(X, verbose=0), model.classifier(X), atol=1e-6)
+
+
+# Mistakes.
+
+
+@pytest.mark.parametrize(
+    ("error", "message", "arguments"),
+    [
+        (ValueError, "3", {"y": np.where(Y == 2, 3, Y)}),
+        (ValueError, "-1", {"y": np.where(Y == 2, -1, Y)}),
+        (TypeError, "float", {"y": Y.astype(np.float32)}),
+        (ValueError, "one-hot", {"y": np.full((32, CLASSES), 0.5)}),
+        (ValueError, "shape", {"y": np.zeros((32, 2), int)}),
+        (ValueError, r"one length.*\[31, 32\]", {"y": Y[:31]}),
+        (ValueError, r"one length.*\[31, 32\]", {"sample_weight": np.ones(31)}),
+        (ValueError, "y=None", {"y": None}),
+        (ValueError, "at least one example", {"x": X[:0], "y": Y[:0]}),
+        (TypeError, "generator", {"x": ((X, Y) for _ in range(2)), "y": None}),
+        (TypeError, "str", {"x": "train", "y": None}),
+        (ValueError, "y or sample_weight", {"x": dataset((X, Y), 16)}),
+        (ValueError, "batches", {"x": tf.data.Dataset.from_tensor_slices(X).batch(4), "y": None}),
+        (ValueError, "at least one batch", {"x": dataset((X, Y), 16).take(0), "y": None}),
+        (ValueError, "batch_size", {"x": dataset((X, Y), 16), "y": None, "batch_size": 4}),
+        (ValueError, "validation_split", {"validation_split": 1.5}),
+        (ValueError, "validation_split", {"validation_split": 0.99}),
+        (
+            ValueError,
+            "validation_split",
+            {"x": dataset((X, Y), 16), "y": None, "validation_split": 0.5},
+        ),
+    ],
+)
+@pytest.mark.parametrize("method", ONE_OF_A_KIND)
+def test_a_mistake_in_the_training_data_is_told_in_one_line(method, error, message, arguments):
+    with pytest.raises(error, match=message) as caught:
+        trained(method, **{"x": X, "y": Y, **arguments})
+    assert "\n" not in str(caught.value)
+    assert re.search("Received", str(caught.value))
+
+
+@pytest.mark.parametrize(
+    ("error", "message", "meta_data"),
+    [
+        (ValueError, "meta_data=None", None),
+        (ValueError, "labels from 0 to 3", (META[0], np.arange(9) % 4)),
+        (TypeError, "float", (META[0], META[1].astype(float))),
+        (ValueError, "one length", (META[0], META[1][:8])),
+        (ValueError, "at least one example", (META[0][:0], META[1][:0])),
+        (ValueError, "a tuple of 1", (META[0],)),
+        (ValueError, "y=None", META[0]),
+        (TypeError, "meta_data must be arrays", "meta"),
+        (ValueError, "at least one batch", dataset(META, 16).take(0)),
+        (ValueError, "at least one batch", dataset(META, 9).take(1).skip(1)),
+    ],
+)
+@pytest.mark.parametrize("method", META_METHODS)
+def test_a_mistake_in_the_meta_set_is_told_in_one_line(method, error, message, meta_data):
+    with pytest.raises(error, match=message) as caught:
+        trained(method, meta_data=meta_data)
+    assert "\n" not in str(caught.value)
+    assert re.search("Received", str(caught.value))
+
+
+def test_a_label_out_of_range_within_a_data_set_stops_training():
+    with pytest.raises(tf.errors.InvalidArgumentError, match="no class; allowed: 0 to 2"):
+        trained("gdw", dataset((X, Y + 1), 16), None)
+
+
+@pytest.mark.parametrize("method", META_METHODS)
+def test_a_class_missing_from_the_meta_set_is_warned_of_where_fit_is_called(method):
+    with pytest.warns(UserWarning, match=r"No example of class \[1\]") as caught:
+        trained(method, meta_data=(META[0], np.where(META[1] == 1, 0, META[1])))
+    assert [warning.filename for warning in caught] == [__file__]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_fit_before_compile_is_told(method):
+    with pytest.raises(ValueError, match=r"Call compile\(\) before fit"):
+        gdw_tf.METHODS[method](examples.functional()).fit(X, Y, meta_data=META)

@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import layers
+
+from gdw_tf.classifiers import (
+    answers_are_known,
+    check_answers,
+    check_not_softmax,
+    number_of_classes,
+)
+
+
+def sequential(*body) -> keras.Model:
+    return keras.Sequential([keras.Input((4,)), *body])
+
+
+def functional(body) -> keras.Model:
+    inputs = keras.Input((4,))
+    return keras.Model(inputs, body(inputs))
+
+
+class Subclassed(keras.Model):
+    """Its layers stand in no order that could be read."""
+
+    def __init__(self, *body: layers.Layer) -> None:
+        super().__init__()
+        self.body = list(body)
+
+    def call(self, inputs):
+        for layer in self.body:
+            inputs = layer(inputs)
+        return inputs
+
+
+SOFTMAX = {
+    "activation": lambda: sequential(layers.Dense(3, activation="softmax")),
+    "activation layer": lambda: sequential(layers.Dense(3), layers.Activation("softmax")),
+    "softmax layer": lambda: functional(lambda x: layers.Softmax()(layers.Dense(3)(x))),
+    "nested": lambda: functional(sequential(layers.Dense(3, activation="softmax"))),
+}
+LOGITS = {
+    "dense": lambda: sequential(layers.Dense(5, activation="softmax"), layers.Dense(3)),
+    "functional": lambda: functional(layers.Dense(3)),
+    "nested": lambda: functional(sequential(layers.Dense(3))),
+}
+UNKNOWN = {
+    "subclassed": lambda: Subclassed(layers.Dense(3, activation="softmax")),
+    "normalised": lambda: sequential(layers.Dense(3), layers.BatchNormalization()),
+    "not built": lambda: keras.Sequential([layers.Dense(3, activation="softmax")]),
+    "operation": lambda: functional(lambda x: keras.ops.softmax(layers.Dense(3)(x))),
+    "reshaped": lambda: sequential(layers.Dense(3, activation="softmax"), layers.Flatten()),
+}
+
+
+def of(cases):
+    return pytest.mark.parametrize("make", cases.values(), ids=cases.keys())
+
+
+@of(SOFTMAX)
+def test_a_softmax_that_can_be_seen_is_an_error(make):
+    classifier = make()
+
+    assert not answers_are_known(classifier)
+    with pytest.raises(ValueError, match=rf"^The classifier must .* '{classifier.name}', which"):
+        check_not_softmax(classifier)
+
+
+@of(LOGITS)
+def test_a_linear_last_layer_is_known_to_answer_logits(make):
+    classifier = make()
+
+    check_not_softmax(classifier)
+    assert answers_are_known(classifier)
+
+
+@of(UNKNOWN)
+def test_where_the_end_cannot_be_read_the_answers_have_to_be_seen(make):
+    classifier = make()
+
+    check_not_softmax(classifier)
+    assert not answers_are_known(classifier)
+
+
+@pytest.mark.parametrize("thing", [None, layers.Dense(3), len])
+def test_what_is_no_keras_model_is_an_error(thing):
+    message = f"must be a keras.Model. Received: {type(thing).__name__}$"
+    with pytest.raises(TypeError, match=message):
+        check_not_softmax(thing)
+
+
+def test_answers_that_are_probabilities_are_an_error():
+    answers = np.array([[0.25, 0.5, 0.25], [1.0, 0.0, 0.0]])
+
+    with pytest.raises(ValueError, match=r"'net', whose .* \[0.25, 0.5, 0.25\]$"):
+        check_answers(answers, "net")
+
+
+def test_probabilities_in_half_precision_are_an_error():
+    exact = np.random.default_rng(0).dirichlet(np.ones(100), 8)
+    answers = tf.cast(tf.cast(exact, tf.bfloat16), tf.float32).numpy()
+
+    assert np.abs(answers.sum(axis=1) - 1).max() > 1e-4
+    with pytest.raises(ValueError, match="whose answers sum to one"):
+        check_answers(answers, "net")
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        [[1.5, -0.5], [0.3, 0.7]],  # sums to one, with a negative answer
+        [[0.5, 0.5], [0.5, 0.8]],  # one of them does not sum to one
+        [[2.0, 3.0]],
+        [[np.nan, np.nan]],
+    ],
+)
+def test_answers_that_can_be_logits_pass(answers):
+    check_answers(np.array(answers), "net")
+
+
+def test_the_number_of_classes_is_read_off_the_answer_and_the_model_is_built():
+    classifier = Subclassed(layers.Dense(7))
+
+    count = number_of_classes(classifier, tf.TensorSpec((None, 4), tf.float32))
+
+    assert count == 7
+    assert classifier.built
+    assert classifier.trainable_variables[0].shape == (4, 7)
+
+
+def test_the_number_of_classes_of_a_model_with_several_inputs():
+    inputs = {name: keras.Input((2,), name=name) for name in ("a", "b")}
+    joined = layers.Concatenate()(list(inputs.values()))
+    classifier = keras.Model(inputs, layers.Dense(5)(joined))
+    spec = {name: tf.TensorSpec((None, 2), tf.float32) for name in inputs}
+
+    assert number_of_classes(classifier, spec) == 5
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: sequential(layers.Dense(1)),
+        lambda: sequential(layers.Dense(6), layers.Reshape((2, 3))),
+        lambda: functional(lambda x: [layers.Dense(2)(x), layers.Dense(3)(x)]),
+        lambda: functional(lambda x: {"logits": layers.Dense(2)(x)}),
+    ],
+    ids=["one class", "three axes", "two answers", "a dict"],
+)
+def test_an_answer_that_is_no_logits_is_an_error(make):
+    classifier = make()
+    with pytest.raises(ValueError, match=rf"two classes. Received: '{classifier.name}' answering"):
+        number_of_classes(classifier, tf.TensorSpec((None, 4), tf.float32))
