@@ -47,6 +47,22 @@ class MetaEvaluation(keras.callbacks.Callback):
         logs.update({f"meta_{name}": value for name, value in results.items()})
 
 
+class ReportProgress(keras.callbacks.Callback):
+    """Tells at the start of every epoch how much of the training is done: epoch / epochs.
+
+    Args:
+        progress: the scalar variable to be set, 0 in the first epoch and below 1 in the last.
+    """
+
+    def __init__(self, progress: keras.Variable) -> None:
+        super().__init__()
+        self.progress = progress
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Sets the variable."""
+        self.progress.assign(epoch / self.params["epochs"])
+
+
 class StopOnNonFinite(keras.callbacks.Callback):
     """Stops training with an error as soon as one of the logs is not finite.
 

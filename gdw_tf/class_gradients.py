@@ -1,4 +1,4 @@
-"""Class-level gradients of softmax cross-entropy and the two-stage class-level weights of GDW.
+"""Class-level gradients of softmax losses and the two-stage class-level weights of GDW.
 
 For logits z of shape (B, C) the gradient of one example's cross-entropy on its own logits is
 
@@ -14,6 +14,10 @@ the zero-mean constraint. The second stage moves omega against the meta gradient
 
     omega' = constraint(clip(omega - clip(eta g / sum|g|, +-0.2), 1e-6, 1e6)).
 
+Another base loss (`gdw_tf.losses`) has the same structure: D1 is slope * (p - onehot(y)), with
+the probabilities p of the logits that it adjusts, and the constraint, in which the slope cancels,
+holds with these p.
+
 Source: Chen et al., "Generalized DataWeighting via Class-Level Gradient Manipulation", NeurIPS
 2021, section 3 (arXiv 2111.00056). All functions here are pure functions of tensors.
 """
@@ -23,6 +27,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import tensorflow as tf
+
+from gdw_tf.losses.softmax_loss import CrossEntropy, SoftmaxLoss
 
 # The constraint divides by 1 - p_y, so no probability may reach 1.
 LARGEST_PROBABILITY = 0.999
@@ -34,31 +40,35 @@ class ClassGradients(NamedTuple):
 
     Attributes:
         labels: one-hot labels, (B, C).
-        probabilities: softmax of the logits, at most 0.999 each and not renormalised, (B, C).
-        gradient: D1, the gradient of each example's cross-entropy on its logits, (B, C).
-        cross_entropy: per-example cross-entropy in nats, (B, 1).
+        probabilities: softmax of the logits, as the loss adjusts them, at most 0.999 each and not
+            renormalised, (B, C).
+        gradient: D1, the gradient of each example's loss on its logits, (B, C).
+        loss: per-example loss, for the cross-entropy in nats, (B, 1).
     """
 
     labels: tf.Tensor
     probabilities: tf.Tensor
     gradient: tf.Tensor
-    cross_entropy: tf.Tensor
+    loss: tf.Tensor
 
 
-def class_gradients(logits: tf.Tensor, labels: tf.Tensor) -> ClassGradients:
-    """Computes the class-level gradients of the cross-entropy of a batch.
+def class_gradients(
+    logits: tf.Tensor, labels: tf.Tensor, loss: SoftmaxLoss | None = None
+) -> ClassGradients:
+    """Computes the class-level gradients of the losses of a batch.
 
     Args:
         logits: (B, C), float32 or float64.
-        labels: one-hot labels of the same shape and dtype.
+        labels: one-hot labels of the same shape and dtype, or mixtures of a few of them.
+        loss: default the cross-entropy.
     """
-    probabilities = tf.minimum(tf.nn.softmax(logits), LARGEST_PROBABILITY)
-    cross_entropy = tf.nn.softmax_cross_entropy_with_logits(labels=labels, logits=logits)
+    parts = (loss or CrossEntropy()).parts(logits, labels)
+    probabilities = tf.minimum(parts.probabilities, LARGEST_PROBABILITY)
     return ClassGradients(
         labels=labels,
         probabilities=probabilities,
-        gradient=probabilities - labels,
-        cross_entropy=cross_entropy[:, tf.newaxis],
+        gradient=parts.slope * (probabilities - labels),
+        loss=parts.value,
     )
 
 
@@ -68,16 +78,21 @@ def zero_mean_weights(weights: tf.Tensor, probabilities: tf.Tensor, labels: tf.T
     Args:
         weights: class-level weights omega, (B, C).
         probabilities: class probabilities below 1, (B, C).
-        labels: one-hot labels, (B, C).
+        labels: one-hot labels, (B, C). A mixture of labels (mixup) has several targets, which get
+            one weight.
 
     Returns:
         The weights with omega_y = sum_{j != y} omega_j p_j / (1 - p_y), (B, C). The paper's
-        zero-mean constraint (section 3.3; its Figure 7 shows training without it).
+        zero-mean constraint (section 3.3; its Figure 7 shows training without it). For a mixture
+        the sum is over the classes that are no targets, and p_y the sum over those that are.
     """
-    others = 1.0 - labels
+    targets = tf.cast(labels > 0.0, labels.dtype)
+    others = 1.0 - targets
     pull_of_others = tf.reduce_sum(weights * probabilities * others, axis=1, keepdims=True)
-    target_probability = tf.reduce_sum(probabilities * labels, axis=1, keepdims=True)
-    return weights * others + labels * pull_of_others / (1.0 - target_probability)
+    target_probability = tf.reduce_sum(probabilities * targets, axis=1, keepdims=True)
+    # Of several targets, only the sum can still be larger.
+    target_probability = tf.minimum(target_probability, LARGEST_PROBABILITY)
+    return weights * others + targets * pull_of_others / (1.0 - target_probability)
 
 
 def class_level_update(meta_gradient: tf.Tensor, outer_lr: tf.Tensor, clip: float) -> tf.Tensor:

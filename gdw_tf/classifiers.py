@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -78,6 +79,91 @@ def number_of_classes(classifier: keras.Model, input_spec: Any) -> int:
             f"least two classes. Received: {classifier.name!r} answering {answer}"
         )
     return shape[1]
+
+
+SCOPES = ("all", "last_stage", "head")
+"""Names of parts of a classifier, from the whole of it to its last layer."""
+
+
+def check_scope(scope: object) -> str:
+    """Returns the name of a part of a classifier, or a regular expression for one.
+
+    Raises:
+        TypeError: it is not a string.
+        ValueError: it is neither a name nor a regular expression.
+    """
+    if not isinstance(scope, str):
+        raise TypeError(f"virtual_scope must be a string. Received: virtual_scope={scope!r}")
+    try:
+        re.compile(scope)
+    except re.error as error:
+        raise ValueError(
+            f"virtual_scope is no regular expression ({error}). Received: virtual_scope={scope}; "
+            f"allowed: {', '.join(SCOPES)}, or one that the paths of variables are searched for."
+        ) from None
+    return scope
+
+
+def variables_in_scope(classifier: keras.Model, scope: str) -> list[keras.Variable]:
+    """Gives the trainable variables of a part of a classifier.
+
+    Args:
+        classifier: a built Keras model.
+        scope: `"all"`; `"head"`, the last layer with weights; `"last_stage"`, the layers whose
+            images have the last height and width, and those behind them, for a model that is a
+            graph of layers; or a regular expression, searched for in each variable's path,
+            such as `"stage3|logits"`.
+
+    Returns:
+        The variables, in their order; at least one.
+
+    Raises:
+        ValueError: there are none.
+    """
+    variables = classifier.trainable_variables
+    if scope == "head":
+        head = variables[-1].path.rpartition("/")[0]
+        chosen = [v for v in variables if v.path.rpartition("/")[0] == head]
+    elif scope == "last_stage":
+        in_stage = {id(v) for layer in _last_stage(classifier) for v in layer.trainable_variables}
+        chosen = [v for v in variables if id(v) in in_stage]
+    elif scope == "all":
+        chosen = list(variables)
+    else:
+        chosen = [v for v in variables if re.search(scope, v.path)]
+    if not chosen:
+        raise ValueError(
+            f"virtual_scope leaves no weights to move. Received: virtual_scope={scope}; the "
+            f"classifier's weights: {', '.join(v.path for v in variables[:3])}, ..."
+        )
+    return chosen
+
+
+def _last_stage(classifier: keras.Model) -> list[keras.Layer]:
+    """The layers whose images are as small as the last ones, and those behind all images."""
+    layers = list(_layers_in_order(classifier))
+    sizes = [_output_size(layer) for layer in layers]
+    of_images = [number for number, size in enumerate(sizes) if size]
+    if not of_images:
+        return []
+    last = of_images[-1]
+    return [
+        layer
+        for number, layer in enumerate(layers)
+        if sizes[number] == sizes[last] or number > last
+    ]
+
+
+def _layers_in_order(model: keras.Model) -> Iterator[keras.Layer]:
+    """The layers of a graph of layers, those of nested models in their place."""
+    for layer in model.layers:
+        yield from _layers_in_order(layer) if isinstance(layer, keras.Model) else [layer]
+
+
+def _output_size(layer: keras.Layer) -> tuple[int, int] | None:
+    """Height and width of a layer's output; `None` where it is no image."""
+    shape = getattr(getattr(layer, "output", None), "shape", ())
+    return tuple(shape[1:3]) if len(shape) == 4 else None
 
 
 def _output_activation(model: keras.Model) -> Callable | None:

@@ -8,9 +8,10 @@ from __future__ import annotations
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
-from gdw_tf import data, networks
+from gdw_tf import data, losses, networks
 from gdw_tf.data.noise import read_matrix
 from gdw_tf.methods import METHODS, Method
 from gdw_tf.methods.meta import MetaMethod
@@ -59,7 +60,7 @@ def prepare_data(settings: Settings, source: data.Source) -> data.NoisyData:
     )
 
 
-def build_model(settings: Settings, source: data.Source) -> Method:
+def build_model(settings: Settings, source: data.Source, noisy: data.NoisyData) -> Method:
     """Builds and compiles the model of a run; its first weights are a function of the seed."""
     keras.utils.set_random_seed(settings.seed)
     classifier = networks.build(
@@ -71,6 +72,9 @@ def build_model(settings: Settings, source: data.Source) -> Method:
     )
     method = METHODS[settings.method]
     options = {name: getattr(settings, name) for name in method.option_names}
+    if "base_loss" in options:
+        class_counts = np.bincount(noisy.y_train, minlength=noisy.num_classes)
+        options["base_loss"] = losses.build(settings.base_loss, class_counts.tolist())
     model = method(classifier, seed=settings.seed, **options)
     optimizers = {
         "optimizer": CoupledSGD(settings.learning_rate, settings.momentum, settings.weight_decay)
@@ -91,7 +95,10 @@ def steps_per_epoch(settings: Settings, noisy: data.NoisyData) -> int:
 def batch_streams(
     settings: Settings, source: data.Source, noisy: data.NoisyData, initial_epoch: int
 ) -> tuple[tf.data.Dataset, tf.data.Dataset]:
-    """The endless streams of training and meta batches from the start of an epoch on."""
+    """The endless streams of training and meta batches from the start of an epoch on.
+
+    A training batch has all parts of `gdw_tf.batch.Batch`, the index of its examples among them.
+    """
     steps = steps_per_epoch(settings, noisy)
     # An epoch of so many steps need not be a whole pass over the training set.
     steps_per_pass = -(-len(noisy.y_train) // settings.batch_size)
@@ -100,11 +107,13 @@ def batch_streams(
     common = {"seed": settings.seed, "augment": augment}
     training = data.training_batches(
         noisy.x_train,
-        noisy.y_train,
+        (noisy.y_train, np.arange(len(noisy.y_train))),
         batch_size=settings.batch_size,
         initial_epoch=passes,
         **common,
-    ).skip(steps_into_pass)
+    )
+    training = training.map(lambda images, rest: (images, rest[0], None, rest[1]))
+    training = training.skip(steps_into_pass)
     meta = data.meta_batches(
         noisy.x_meta,
         noisy.y_meta,

@@ -2,7 +2,8 @@
 
 Keras trains on one data set, so both streams are joined: every element is a pair of a training
 batch and a meta batch, each `(inputs, labels[, sample_weight])`. The meta data are repeated as
-long as it takes.
+long as it takes. For a method that remembers something of every example, a training batch has
+four parts, the last the number of each example in the training set (`gdw_tf.batch`).
 
 The order of arrays is a function of the model's seed and of the number of training steps that it
 has taken, which is saved with it: a model that is saved, loaded and trained on sees the same
@@ -19,6 +20,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from gdw_tf.batch import Batch
+from gdw_tf.checks import check_integer
 from gdw_tf.data.orders import fold, shuffled_pass, stream_key
 from gdw_tf.data.pipeline import gather_batches
 from gdw_tf.labels import check_form, checked_in_range, class_indices, one_hot_labels
@@ -63,10 +66,10 @@ def read(
                 f"{name} is a tf.data.Dataset, which holds labels and sample weights itself. "
                 "Received: y or sample_weight beside it"
             )
-        if not isinstance(x.element_spec, tuple) or len(x.element_spec) not in (2, 3):
+        if not isinstance(x.element_spec, tuple) or len(x.element_spec) not in (2, 3, 4):
             raise ValueError(
-                f"{name} must yield batches (inputs, labels) or (inputs, labels, sample_weight). "
-                f"Received: {x.element_spec}"
+                f"{name} must yield batches (inputs, labels), (inputs, labels, sample_weight) or "
+                f"(inputs, labels, sample_weight or None, index). Received: {x.element_spec}"
             )
         if x.cardinality() == 0:
             raise ValueError(f"{name} must hold at least one batch. Received: an empty data set")
@@ -141,6 +144,38 @@ def input_spec(data: Arrays | tf.data.Dataset) -> Any:
     return data.element_spec[0]
 
 
+def number_of_examples(data: Arrays | tf.data.Dataset, given: int | None) -> int:
+    """Tells how many training examples there are to be remembered, by their index.
+
+    Args:
+        data: what `read` returned.
+        given: the number that the user says a data set has; arrays need none.
+
+    Raises:
+        ValueError: a data set without index or without a number; a number that is not the arrays'.
+    """
+    if isinstance(data, Arrays):
+        if given not in (None, data.size):
+            raise ValueError(
+                f"num_examples is for a tf.data.Dataset; the arrays hold {data.size} examples. "
+                f"Received: num_examples={given}"
+            )
+        return data.size
+    index = data.element_spec[3] if len(data.element_spec) == 4 else None
+    if index is None or not index.dtype.is_integer:
+        raise ValueError(
+            "This method remembers every training example: the training data must yield (inputs, "
+            "labels, sample_weight or None, index), index the integer number of each example. "
+            f"Received: {data.element_spec}"
+        )
+    if given is None:
+        raise ValueError(
+            "This method remembers every training example: fit needs num_examples beside a "
+            "tf.data.Dataset. Received: num_examples=None"
+        )
+    return check_integer("num_examples", given, 1)
+
+
 def first_examples(data: Arrays | tf.data.Dataset) -> Any:
     """The inputs of a few examples."""
     inputs = data.inputs if isinstance(data, Arrays) else next(iter(data))[0]
@@ -180,8 +215,9 @@ def training_batches(
     num_classes: int,
     seed: int,
     steps_taken: Callable[[], int],
+    with_index: bool = False,
 ) -> tf.data.Dataset:
-    """Training batches `(inputs, labels[, sample_weight])`.
+    """Training batches `(inputs, labels[, sample_weight])`, or all four parts of `Batch`.
 
     Args:
         data: what `read` returned.
@@ -192,6 +228,7 @@ def training_batches(
         num_classes: C.
         seed: seed of the shuffling.
         steps_taken: tells the number of training steps taken so far, when an iterator starts.
+        with_index: whether batches of arrays have all four parts; those of a data set are its own.
 
     Returns:
         The data set; or passes over the arrays from that step on, without end where
@@ -202,7 +239,7 @@ def training_batches(
     """
     if isinstance(data, Arrays):
         batch_size = batch_size or DEFAULT_BATCH_SIZE
-        batches = _passes_over_arrays(data, batch_size, shuffle, seed, steps_taken)
+        batches = _passes_over_arrays(data, batch_size, shuffle, seed, steps_taken, with_index)
         if steps_per_epoch is None:
             batches = batches.take(_steps_per_pass(data, batch_size))
     elif batch_size is not None:
@@ -254,10 +291,13 @@ def _passes_over_arrays(
     shuffle: bool,
     seed: int,
     steps_taken: Callable[[], int],
+    with_index: bool,
 ) -> tf.data.Dataset:
     steps = _steps_per_pass(data, batch_size)
     all_full = data.size % batch_size == 0  # makes the batches' shape static, for XLA
     examples, key = _tensors(data), stream_key(seed, "training")
+    if with_index:
+        examples = (*examples, tf.range(data.size, dtype=tf.int64))
 
     def one_pass(number: tf.Tensor) -> tf.data.Dataset:
         indices = (
@@ -267,9 +307,12 @@ def _passes_over_arrays(
         )
         return gather_batches(indices, examples, batch_size, drop_remainder=all_full)
 
-    return _from_position(
+    batches = _from_position(
         steps_taken, lambda step: _count_from(step // steps).flat_map(one_pass).skip(step % steps)
     )
+    if with_index and data.sample_weight is None:
+        batches = batches.map(lambda inputs, labels, index: (inputs, labels, None, index))
+    return batches
 
 
 def _steps_per_pass(data: Arrays, batch_size: int) -> int:
@@ -320,12 +363,12 @@ def _with_class_weight(
         [class_weight.get(label, 1.0) for label in range(num_classes)], keras.config.floatx()
     )
 
-    def weigh(*batch: Any) -> tuple[Any, tf.Tensor, tf.Tensor]:
-        inputs, labels, sample_weight = keras.utils.unpack_x_y_sample_weight(batch)
-        weight = tf.linalg.matvec(one_hot_labels(labels, num_classes, factors.dtype), factors)
-        if sample_weight is not None:
-            weight *= tf.cast(tf.reshape(sample_weight, (-1,)), weight.dtype)
-        return inputs, labels, weight
+    def weigh(*parts: Any) -> tuple[Any, ...]:
+        batch = Batch(*parts)
+        weight = tf.linalg.matvec(one_hot_labels(batch.labels, num_classes, factors.dtype), factors)
+        if batch.sample_weight is not None:
+            weight *= tf.cast(tf.reshape(batch.sample_weight, (-1,)), weight.dtype)
+        return tuple(batch._replace(sample_weight=weight))  # of a named one `tf.data` is unsure
 
     return batches.map(weigh, num_parallel_calls=tf.data.AUTOTUNE)
 

@@ -49,17 +49,22 @@ class ForwardPass:
         self.logits = in_full_precision(self._raw_logits)
 
     def gradients(
-        self, logit_gradient: tf.Tensor, regularization_gradient: tf.Tensor | None = None
+        self,
+        logit_gradient: tf.Tensor,
+        *,
+        variables: Sequence[keras.Variable] | None = None,
+        regularization_gradient: tf.Tensor | None = None,
     ) -> list[tf.Tensor]:
         """Pulls a gradient on the logits back to the weights: J(z)^T u.
 
         Args:
             logit_gradient: u, (B, C).
+            variables: those of `self.variables` to pull it back to, and no further; default all.
             regularization_gradient: the factor by which the regularisers' gradient is added;
                 left out by default.
 
         Returns:
-            One dense tensor a trainable variable; zeros where the logits do not depend on it.
+            One dense tensor a variable; zeros where the logits do not depend on it.
         """
         targets = [self._raw_logits]
         output_gradients = [tf.cast(logit_gradient, self._raw_logits.dtype)]
@@ -69,7 +74,7 @@ class ForwardPass:
         gradients = self._tape.gradient(
             targets,
             # TensorFlow's variables: of a Keras variable it cannot make a gradient of zeros.
-            [variable.value for variable in self.variables],
+            [v.value for v in (self.variables if variables is None else variables)],
             output_gradients=output_gradients,
             unconnected_gradients=tf.UnconnectedGradients.ZERO,
         )

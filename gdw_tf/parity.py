@@ -165,7 +165,7 @@ def _quantities(model: MetaMethod, step: dict[str, tf.Tensor]) -> dict[str, tf.T
     quantities = {
         "meta_lr": step["virtual_lr"],
         "logits": step["logits"],
-        "ce": step["cross_entropy"][:, 0],
+        "ce": step["example_loss"][:, 0],
         "class_weights_first": step["outer"],
         "meta_gradient": step["meta_gradient"],
         "meta_loss": step["meta_loss"],

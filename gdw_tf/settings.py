@@ -10,7 +10,8 @@ import dataclasses
 from collections.abc import Iterable
 from typing import Any
 
-from gdw_tf import data, networks
+from gdw_tf import data, losses, networks
+from gdw_tf.classifiers import check_scope
 from gdw_tf.data import imbalance
 from gdw_tf.data.noise import KINDS, KINDS_WITHOUT_RATE
 from gdw_tf.methods import METHODS
@@ -79,6 +80,7 @@ class Settings:
     max_unreadable: float = 0.05
     allow_leak: bool = False
     method: str = "gdw"
+    base_loss: str = "cross_entropy"
     network: str
     epochs: int
     steps_per_epoch: int | None = None
@@ -90,7 +92,10 @@ class Settings:
     outer_lr: float | str = "auto"
     clip: float = 0.2
     zero_mean: bool = True
+    memory: float = 0.0
     virtual_lr: float | None = None
+    virtual_scope: str = "all"
+    meta_every: int = 1
     hidden_units: int = 100
     weight_net_learning_rate: float = 1e-3
     weight_net_weight_decay: float = 1e-4
@@ -103,10 +108,11 @@ class Settings:
             "noise": KINDS,
             "imbalance": imbalance.KINDS,
             "method": tuple(METHODS),
+            "base_loss": losses.names(),
             "network": networks.names(),
         }.items():
             _check(name, getattr(self, name), getattr(self, name) in allowed, ", ".join(allowed))
-        for name in ("epochs", "batch_size", "meta_batch_size", "hidden_units"):
+        for name in ("epochs", "batch_size", "meta_batch_size", "hidden_units", "meta_every"):
             _check(name, getattr(self, name), getattr(self, name) >= 1, "at least 1")
         for name in ("num_meta", "train_examples", "steps_per_epoch"):
             value = getattr(self, name)
@@ -123,6 +129,8 @@ class Settings:
             0.0 < self.imbalance_factor <= 1.0,
             "above 0, up to 1",
         )
+        _check("memory", self.memory, 0.0 <= self.memory < 1.0, "0 to below 1")
+        check_scope(self.virtual_scope)
         size = self.image_size
         fits = size is None or (len(size) == 2 and all(1 <= side <= MAX_SIDE for side in size))
         _check("image_size", size, fits, f"height and width of 1 to {MAX_SIDE}")

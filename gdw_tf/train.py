@@ -57,7 +57,7 @@ def main(argv: list[str]) -> None:
     if resuming:
         model = keras.models.load_model(latest)
     else:
-        model = experiment.build_model(settings, source)
+        model = experiment.build_model(settings, source, noisy)
     steps = experiment.steps_per_epoch(settings, noisy)
     initial_epoch = int(model.steps_taken.numpy()) // steps if resuming else 0
     workdir.drop_rows_from(initial_epoch)
@@ -82,6 +82,7 @@ def main(argv: list[str]) -> None:
             epochs=settings.epochs,
             initial_epoch=initial_epoch,
             steps_per_epoch=steps,
+            num_examples=len(noisy.y_train),
             callbacks=_callbacks(settings, workdir),
             verbose=1 if sys.stdout.isatty() else 2,
         )

@@ -9,7 +9,8 @@ from typing import Any
 
 from absl import flags
 
-from gdw_tf import data, networks
+from gdw_tf import data, losses, networks
+from gdw_tf.classifiers import SCOPES
 from gdw_tf.data.noise import KINDS
 from gdw_tf.methods import METHODS
 from gdw_tf.settings import DEFAULTS, Settings, flag_line, resolve
@@ -117,10 +118,28 @@ GROUPS = {
     "Method": [
         flags.DEFINE_string("method", "gdw", f"Training method: {', '.join(METHODS)}."),
         flags.DEFINE_string(
+            "base_loss",
+            "cross_entropy",
+            f"Loss whose gradient is weighted: {', '.join(losses.names())}.",
+        ),
+        flags.DEFINE_string(
             "outer_lr", "auto", "Size of the class-level step; auto is 0.1 * batch * classes."
         ),
         flags.DEFINE_float("clip", 0.2, "Largest change of a class-level weight in a step."),
         flags.DEFINE_bool("zero_mean", True, "Keep the zero-mean constraint (off: ablation)."),
+        flags.DEFINE_float(
+            "memory",
+            0.0,
+            "How much of its class-level steps a training example keeps until its next visit, 0 to "
+            "below 1; 0 is the paper's.",
+        ),
+        flags.DEFINE_string(
+            "virtual_scope",
+            "all",
+            f"Weights that move in the virtual step: {', '.join(SCOPES)}, or a regular expression "
+            "of their paths.",
+        ),
+        flags.DEFINE_integer("meta_every", 1, "A meta gradient in every so many steps."),
         flags.DEFINE_float(
             "virtual_lr", None, "Rate of the virtual step; by default the current learning rate."
         ),

@@ -47,7 +47,7 @@ def follow(seed: int) -> tuple[dict[str, np.ndarray], np.ndarray]:
     settings = resolve(dataset="digits", seed=seed)
     source = data.load(settings.dataset)
     noisy = experiment.prepare_data(settings, source)
-    model = experiment.build_model(settings, source)
+    model = experiment.build_model(settings, source, noisy)
     model.build_optimizers()
     steps = experiment.steps_per_epoch(settings, noisy)
     training = data.training_batches(
@@ -90,7 +90,7 @@ def accuracies_of(method: str, seed: int) -> np.ndarray:
     settings = resolve(dataset="digits", method=method, seed=seed)
     source = data.load(settings.dataset)
     noisy = experiment.prepare_data(settings, source)
-    model = experiment.build_model(settings, source)
+    model = experiment.build_model(settings, source, noisy)
     training, meta = experiment.batch_streams(settings, source, noisy, initial_epoch=0)
     rate = cosine_by_epoch(settings.learning_rate, settings.epochs)
     history = model.fit(

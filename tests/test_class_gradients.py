@@ -49,7 +49,7 @@ def test_gradient_is_that_of_each_examples_cross_entropy_on_its_logits():
     gradients = gradients_of(logits, labels)
 
     np.testing.assert_allclose(gradients.gradient, slopes, atol=1e-9)
-    np.testing.assert_allclose(gradients.cross_entropy[:, 0], cross_entropy(logits), rtol=1e-13)
+    np.testing.assert_allclose(gradients.loss[:, 0], cross_entropy(logits), rtol=1e-13)
     np.testing.assert_allclose(gradients.probabilities, softmax(logits), rtol=1e-13)
     np.testing.assert_array_equal(gradients.labels, np.eye(4)[labels])
 
@@ -68,13 +68,13 @@ def test_cross_entropy_knows_no_largest_probability():
     gradients = gradients_of(SURE_LOGITS, SURE_LABELS)
 
     expected = -np.log(softmax(SURE_LOGITS)[np.arange(3), SURE_LABELS])
-    np.testing.assert_allclose(gradients.cross_entropy[:, 0], expected, rtol=1e-10)
+    np.testing.assert_allclose(gradients.loss[:, 0], expected, rtol=1e-10)
 
 
 def test_enormous_logits_give_finite_numbers():
     gradients = gradients_of(np.array([[1e4, 0.0], [1e4, 0.0]]), np.array([0, 1]), "float32")
 
-    np.testing.assert_allclose(gradients.cross_entropy, [[0.0], [1e4]])
+    np.testing.assert_allclose(gradients.loss, [[0.0], [1e4]])
     np.testing.assert_allclose(gradients.gradient, [[-0.001, 0.0], [0.999, -1.0]], rtol=1e-4)
 
 
@@ -86,7 +86,7 @@ def test_shapes_and_dtype_are_those_of_the_logits(dtype):
         "labels": (6, 4),
         "probabilities": (6, 4),
         "gradient": (6, 4),
-        "cross_entropy": (6, 1),
+        "loss": (6, 1),
     }
     assert {field.dtype.name for field in gradients} == {dtype}
 

@@ -48,7 +48,7 @@ def images_per_second(pairs: tf.data.Dataset, steps: int) -> float:
         next(iterator)
     start, images = time.perf_counter(), 0
     for _ in range(steps):
-        images += sum(len(labels) for _, labels in next(iterator))
+        images += sum(len(labels) for _, labels, *_ in next(iterator))
     return images / (time.perf_counter() - start)
 
 

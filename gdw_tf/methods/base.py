@@ -17,9 +17,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from gdw_tf import classifiers, fit_data, serving
+from gdw_tf.batch import Batch
+from gdw_tf.callbacks import ReportProgress
 from gdw_tf.checks import check_integer
 from gdw_tf.labels import one_hot_labels
 from gdw_tf.lookahead import ForwardPass, random_states
@@ -32,6 +35,15 @@ class Method(keras.Model):
     A subclass says in `training_gradient` by which gradient on the logits the classifier is
     trained, in `reported` which of its quantities are logged beside the loss, and in
     `option_names` which arguments of its own it takes, which are attributes of the same names.
+    One that remembers something of every training example says in `memory_width` how much.
+
+    Attributes:
+        classifier: the classifier.
+        progress: how much of the training is done, 0 to 1, a scalar variable that `fit` sets at the
+            start of every epoch: epoch / epochs.
+        steps_taken: training steps taken so far, a scalar variable, saved with the model.
+        example_memory: what is remembered of every training example, a variable (N, K), zero at the
+            start, saved with the model; `None` before the first `fit` and where K is 0.
 
     Args:
         classifier: any Keras model that answers logits, (B, C).
@@ -58,6 +70,10 @@ class Method(keras.Model):
         self.steps_taken = self.add_weight(
             shape=(), initializer="zeros", dtype="int64", trainable=False, name="steps_taken"
         )
+        self.progress = self.add_weight(
+            shape=(), initializer="zeros", trainable=False, name="progress"
+        )
+        self.example_memory: keras.Variable | None = None
         # A functional classifier has its weights already; others get them with the first batch.
         self.built = classifier.built
 
@@ -67,15 +83,19 @@ class Method(keras.Model):
 
     # Training.
 
+    def memory_width(self, num_classes: int) -> int:
+        """K, the numbers to remember of every training example; default 0."""
+        return 0
+
     def training_gradient(
-        self, forward: ForwardPass, batch: tuple[Any, ...], meta_batch: tuple[Any, ...]
+        self, forward: ForwardPass, batch: Batch, meta_batch: Batch | None
     ) -> dict[str, tf.Tensor]:
         """Says by which gradient on the logits the classifier is trained.
 
         Args:
             forward: the forward pass on the batch.
-            batch: (inputs, one-hot labels, sample weights (B, 1) or `None`).
-            meta_batch: the same of the meta set; `()` where `fit` was given none.
+            batch: its labels one-hot (B, C), its sample weights (B, 1) or `None`.
+            meta_batch: the same of the meta set; `None` where `fit` was given none.
 
         Returns:
             Named quantities of the step: `logit_gradient`, u (B, C), before the factor 1/B and
@@ -88,8 +108,8 @@ class Method(keras.Model):
         """Takes one training step.
 
         Args:
-            data: a pair of batches, training and meta, each `(inputs, labels)` or `(inputs,
-                labels, sample_weight)`; the meta batch is `()` for a method that needs none.
+            data: a pair of batches, training and meta, each the two to four parts of `Batch`;
+                the meta batch is `()` for a method that needs none.
 
         Returns:
             What `training_gradient` returns, and `logits` (B, C), `loss` (the cross-entropy,
@@ -99,32 +119,35 @@ class Method(keras.Model):
             raise ValueError(
                 "A training step takes a pair of batches, training and meta; `fit` makes it."
             )
-        inputs, labels, sample_weight = keras.utils.unpack_x_y_sample_weight(data[0])
-        forward = ForwardPass(self.classifier, inputs)
-        batch = self._standardized_batch(data[0], forward.logits)
-        meta_batch = self._standardized_batch(data[1], forward.logits) if data[1] else ()
+        forward = ForwardPass(self.classifier, data[0][0])
+        batch = _standardized(data[0], forward.logits)
+        meta_batch = _standardized(data[1], forward.logits) if data[1] else None
         step = self.training_gradient(forward, batch, meta_batch)
 
-        gradient = mean_over_batch(step["logit_gradient"], batch[2])
+        gradient = mean_over_batch(step["logit_gradient"], batch.sample_weight)
         scale = self.optimizer.scale_loss(tf.ones((), gradient.dtype))  # 1 in full precision
         gradients = forward.gradients(gradient * scale, regularization_gradient=scale)
         self.optimizer.apply(gradients, forward.variables)
         # The order of arrays is drawn by the number of steps taken (`fit_data`): a step must
         # not be counted while its batch is still being drawn, which a graph is free to do.
-        with tf.control_dependencies(tf.nest.flatten(data)):
+        with tf.control_dependencies([part for part in tf.nest.flatten(data) if part is not None]):
             self.steps_taken.assign_add(1)
-        loss = self.compute_loss(inputs, labels, forward.logits, sample_weight)
+        loss = mean_cross_entropy(forward.logits, batch.labels, batch.sample_weight)
         return {**step, "logits": forward.logits, "loss": loss}
 
     def train_step(self, data: tuple[Any, Any]) -> dict[str, tf.Tensor]:
         """Takes one training step and updates the metrics; called by `fit`."""
         step = self.training_step(data)
-        inputs, labels, sample_weight = keras.utils.unpack_x_y_sample_weight(data[0])
+        inputs, labels, sample_weight, _ = Batch(*data[0])
         size = tf.shape(step["logits"])[0]
         self._loss_tracker.update_state(step["loss"], sample_weight=size)
+        self.update_step_metrics(step, size)
+        return self.compute_metrics(inputs, labels, step["logits"], sample_weight)
+
+    def update_step_metrics(self, step: dict[str, tf.Tensor], size: tf.Tensor) -> None:
+        """Adds what is `reported` of a step of `size` examples to the epoch's means."""
         for name, metric in self.step_metrics.items():
             metric.update_state(tf.reduce_mean(step[name]), sample_weight=size)
-        return self.compute_metrics(inputs, labels, step["logits"], sample_weight)
 
     def test_step(self, data: tuple[Any, ...]) -> dict[str, tf.Tensor]:
         """Evaluates one batch; what only training measures is left out."""
@@ -145,14 +168,6 @@ class Method(keras.Model):
         """
         labels = one_hot_labels(y, y_pred.shape[-1], y_pred.dtype)
         return mean_cross_entropy(y_pred, labels, _column(sample_weight, y_pred))
-
-    def _standardized_batch(
-        self, data: tuple[Any, ...], logits: tf.Tensor
-    ) -> tuple[Any, tf.Tensor, tf.Tensor | None]:
-        """Brings a batch to (inputs, one-hot labels, sample weights (B, 1) or `None`)."""
-        inputs, labels, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        labels = one_hot_labels(labels, logits.shape[-1], logits.dtype)
-        return inputs, labels, _column(sample_weight, logits)
 
     # Keras's life cycle.
 
@@ -187,12 +202,16 @@ class Method(keras.Model):
         class_weight: Mapping[int, float] | None = None,
         sample_weight: Any = None,
         steps_per_epoch: int | None = None,
+        num_examples: int | None = None,
+        callbacks: Any = None,
         **kwargs: Any,
     ) -> keras.callbacks.History:
         """Trains the classifier; `keras.Model.fit` with a meta set.
 
         Args:
-            x: a `tf.data.Dataset` of batches `(inputs, labels[, sample_weight])`, or arrays.
+            x: a `tf.data.Dataset` of batches `(inputs, labels[, sample_weight])`, or arrays. For a
+                method that remembers every example, batches `(inputs, labels, sample_weight or
+                None, index)`; arrays are numbered in their order.
             y: labels beside arrays: integers (N,) or (N, 1), or one-hot (N, C).
             meta_data: the clean set: a `tf.data.Dataset` of batches, repeated in its own order,
                 or arrays `(x, y[, sample_weight])`, repeated and shuffled.
@@ -207,8 +226,10 @@ class Method(keras.Model):
                 `sample_weight` where both are given.
             sample_weight: factor of each example in the loss, (N,).
             steps_per_epoch: training steps an epoch; default one pass over the training data.
-            **kwargs: Keras's own: `epochs`, `callbacks`, `verbose`, `initial_epoch`,
-                `validation_steps`, `validation_freq`.
+            num_examples: N, the number of training examples behind the index of a data set.
+            callbacks: as in Keras.
+            **kwargs: Keras's own: `epochs`, `verbose`, `initial_epoch`, `validation_steps`,
+                `validation_freq`.
 
         Returns:
             Keras's history.
@@ -234,6 +255,9 @@ class Method(keras.Model):
         meta = None if meta_data is None else fit_data.read_pair(meta_data, name="meta_data")
         num_classes = self._prepare(training)
         fit_data.check_classes(training, meta, num_classes)
+        memory_width = self.memory_width(num_classes)
+        if memory_width:
+            self._remember(fit_data.number_of_examples(training, num_examples), memory_width)
 
         common = {
             "steps_per_epoch": steps_per_epoch,
@@ -242,7 +266,12 @@ class Method(keras.Model):
             "steps_taken": lambda: int(self.steps_taken.numpy()),
         }
         batches = fit_data.training_batches(
-            training, batch_size=batch_size, shuffle=shuffle, class_weight=class_weight, **common
+            training,
+            batch_size=batch_size,
+            shuffle=shuffle,
+            class_weight=class_weight,
+            with_index=memory_width > 0,
+            **common,
         )
         if meta is None:
             batches = batches.map(lambda *batch: (batch, ()))
@@ -259,6 +288,7 @@ class Method(keras.Model):
             validation_data=validation_data,
             shuffle=False,  # the batches are in their order already
             validation_batch_size=validation_batch_size or batch_size,
+            callbacks=[ReportProgress(self.progress), *keras.tree.flatten(callbacks or [])],
             **kwargs,
         )
         if history.epoch and not history.history:
@@ -284,16 +314,21 @@ class Method(keras.Model):
             "classifier": keras.saving.serialize_keras_object(self.classifier),
             "seed": self.seed,
             "name": self.name,
-            **{name: getattr(self, name) for name in self.option_names},
+            **{
+                name: keras.saving.serialize_keras_object(getattr(self, name))
+                for name in self.option_names
+            },
         }
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Method:
         """Rebuilds the model from `get_config`."""
-        classifier = keras.saving.deserialize_keras_object(
-            config["classifier"], custom_objects=custom_objects
+        return cls(
+            **{
+                name: keras.saving.deserialize_keras_object(value, custom_objects=custom_objects)
+                for name, value in config.items()
+            }
         )
-        return cls(**{**config, "classifier": classifier})
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
         """Compiles a loaded model and gives its optimizers their variables, to be loaded."""
@@ -306,14 +341,20 @@ class Method(keras.Model):
         self.optimizer.build(self.classifier.trainable_variables)
 
     def save_own_variables(self, store: Any) -> None:
-        """Stores the steps taken, and the random state of dropout, which Keras leaves out."""
+        """Stores what is remembered, and the random state of dropout, which Keras leaves out."""
         store["steps_taken"] = self.steps_taken
+        if self.example_memory is not None:
+            store["example_memory"] = self.example_memory
         for number, state in enumerate(random_states(self.classifier)):
             store[f"random_state_{number}"] = state
 
     def load_own_variables(self, store: Any) -> None:
         """Restores what `save_own_variables` stored."""
         self.steps_taken.assign(store["steps_taken"])
+        if "example_memory" in store:
+            memory = np.asarray(store["example_memory"])
+            self._remember(*memory.shape)
+            self.example_memory.assign(memory)
         for number, state in enumerate(random_states(self.classifier)):
             state.assign(store[f"random_state_{number}"])
 
@@ -330,6 +371,23 @@ class Method(keras.Model):
         self.build_optimizers()
         return num_classes
 
+    def _remember(self, num_examples: int, width: int) -> None:
+        """Makes the memory of training examples, where there is none yet."""
+        if self.example_memory is None:
+            self.example_memory = self.add_weight(
+                shape=(num_examples, width),
+                initializer="zeros",
+                # In float32 under any mixed-precision policy, as all that is learned of weights.
+                dtype=keras.config.floatx(),
+                trainable=False,
+                name="example_memory",
+            )
+        elif tuple(self.example_memory.shape) != (num_examples, width):
+            raise ValueError(
+                f"The model remembers {self.example_memory.shape[0]} training examples and can go "
+                f"on with these only. Received: {num_examples} examples"
+            )
+
 
 def mean_over_batch(values: tf.Tensor, sample_weight: tf.Tensor | None) -> tf.Tensor:
     """Divides per-example values (B, K) by B, each example's times its sample weight (B, 1)."""
@@ -344,6 +402,15 @@ def mean_cross_entropy(
     """The mean cross-entropy in nats of logits (B, C) and one-hot labels (B, C), a scalar."""
     losses = tf.nn.softmax_cross_entropy_with_logits(labels=labels, logits=logits)
     return tf.reduce_sum(mean_over_batch(losses[:, tf.newaxis], sample_weight))
+
+
+def _standardized(data: tuple[Any, ...], logits: tf.Tensor) -> Batch:
+    """Brings a batch to one-hot labels and sample weights (B, 1) or `None`."""
+    batch = Batch(*data)
+    return batch._replace(
+        labels=one_hot_labels(batch.labels, logits.shape[-1], logits.dtype),
+        sample_weight=_column(batch.sample_weight, logits),
+    )
 
 
 def _column(sample_weight: tf.Tensor | None, like: tf.Tensor) -> tf.Tensor | None:

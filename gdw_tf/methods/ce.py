@@ -1,8 +1,9 @@
-"""Plain training: the cross-entropy of every example counts the same.
+"""Plain training: the loss of every example counts the same.
 
-    u = softmax(z) - onehot(y)
+    u = slope * (softmax(z) - onehot(y))
 
-The yardstick of every other method, in the same frame: same data, same optimizer, same logs.
+with the cross-entropy, whose slope is 1, or another base loss of `gdw_tf.losses`. The yardstick of
+every other method, in the same frame: same data, same optimizer, same logs.
 """
 
 from __future__ import annotations
@@ -12,25 +13,45 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from gdw_tf.batch import Batch
 from gdw_tf.callbacks import MetaEvaluation
 from gdw_tf.lookahead import ForwardPass
+from gdw_tf.losses.softmax_loss import CrossEntropy, SoftmaxLoss, check_base_loss
 from gdw_tf.methods.base import Method
 
 
 @keras.saving.register_keras_serializable("gdw_tf")
 class CE(Method):
-    """Plain cross-entropy training of a classifier; see `Method` for the arguments.
+    """Plain training of a classifier.
 
     The meta set plays no part in training. Where `fit` is given one, it is evaluated after every
     epoch and logged as `meta_loss` and `meta_accuracy`, so that the epoch to keep can be
     chosen on it.
+
+    Args:
+        classifier: any Keras model that answers logits, (B, C).
+        base_loss: a loss of `gdw_tf.losses`; default `None`, the cross-entropy.
+        **kwargs: `seed`, `name` of `Method`.
+
+    Raises:
+        TypeError: `classifier` is not a Keras model; `base_loss` is no `SoftmaxLoss`.
+        ValueError: `classifier` ends in softmax.
     """
 
+    option_names = (*Method.option_names, "base_loss")
+
+    def __init__(
+        self, classifier: keras.Model, *, base_loss: SoftmaxLoss | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(classifier, **kwargs)
+        self.base_loss = check_base_loss(base_loss)
+
     def training_gradient(
-        self, forward: ForwardPass, batch: tuple[Any, ...], meta_batch: tuple[Any, ...]
+        self, forward: ForwardPass, batch: Batch, meta_batch: Batch | None
     ) -> dict[str, tf.Tensor]:
-        """The gradient of the cross-entropy."""
-        return {"logit_gradient": tf.nn.softmax(forward.logits) - batch[1]}
+        """The gradient of the base loss."""
+        parts = (self.base_loss or CrossEntropy()).parts(forward.logits, batch.labels)
+        return {"logit_gradient": parts.slope * (parts.probabilities - batch.labels)}
 
     def fit(
         self,

@@ -8,6 +8,13 @@ with the zero-mean constraint of `gdw_tf.class_gradients`. A wrong label is ther
 given less weight: its pull up on the wrong class can be damped or stopped while its push
 down on classes that are indeed wrong is kept.
 
+In the paper the class-level step is taken anew in every step, and an example that is seen again
+starts from V once more. With a memory beta > 0, which is not the paper's, every training example
+keeps the class-level steps of its earlier visits, fading by beta a visit:
+
+    m    <- beta m + clip(eta g / sum|g|, +-0.2)
+    phi'  = constraint(clip(phi - m, 1e-6, 1e6))
+
 Source: Chen et al., "Generalized DataWeighting via Class-Level Gradient Manipulation", NeurIPS
 2021, section 3 (arXiv 2111.00056).
 """
@@ -19,6 +26,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from gdw_tf.batch import Batch
 from gdw_tf.checks import check_number
 from gdw_tf.class_gradients import (
     ClassGradients,
@@ -46,14 +54,16 @@ class GDW(WeightNetMethod):
         clip: largest change of one class-level weight in a step; default 0.2.
         zero_mean: whether the zero-mean constraint is kept; default `True`. `False` is the
             paper's ablation.
-        **kwargs: `hidden_units`, `virtual_lr`, `seed`, `name` of `WeightNetMethod`.
+        memory: beta, how much of its class-level steps a training example keeps until its next
+            visit, from 0 to below 1; default 0, the paper's.
+        **kwargs: the options of `WeightNetMethod`.
 
     Raises:
         TypeError: `classifier` is not a Keras model; an option is of another type.
         ValueError: `classifier` ends in softmax; an option out of its range.
     """
 
-    option_names = (*WeightNetMethod.option_names, "outer_lr", "clip", "zero_mean")
+    option_names = (*WeightNetMethod.option_names, "outer_lr", "clip", "zero_mean", "memory")
 
     def __init__(
         self,
@@ -62,27 +72,51 @@ class GDW(WeightNetMethod):
         outer_lr: float | str = "auto",
         clip: float = 0.2,
         zero_mean: bool = True,
+        memory: float = 0.0,
         **kwargs: Any,
     ) -> None:
         super().__init__(classifier, **kwargs)
         if outer_lr != "auto":
             check_number("outer_lr", outer_lr, 0.0)
         check_number("clip", clip, 0.0)
+        check_number("memory", memory, 0.0)
+        if memory >= 1.0:
+            raise ValueError(
+                f"memory is out of range. Received: memory={memory}; allowed: 0 to below 1."
+            )
         self.outer_lr = outer_lr
         self.clip = clip
         self.zero_mean = zero_mean
+        self.memory = memory
 
-    def outer_parameters(self, inputs: Any, gradients: ClassGradients) -> tf.Tensor:
+    def memory_width(self, num_classes: int) -> int:
+        """One number a class, if anything is remembered."""
+        return num_classes if self.memory else 0
+
+    def outer_parameters(self, batch: Batch, gradients: ClassGradients) -> tf.Tensor:
         """First-stage weights: the example's weight for every class, constrained, (B, C)."""
-        weights = self.weight_net(gradients.cross_entropy)
+        weights = self.weight_net(gradients.loss)
         num_classes = gradients.labels.shape[-1]
         return self._constrained(tf.repeat(weights, num_classes, axis=1), gradients)
 
     def updated_outer_parameters(
-        self, inputs: Any, gradients: ClassGradients, outer: tf.Tensor, meta_gradient: tf.Tensor
+        self, batch: Batch, gradients: ClassGradients, outer: tf.Tensor, meta_gradient: tf.Tensor
     ) -> tf.Tensor:
         """Second-stage weights: one clipped step against the meta gradient, (B, C)."""
         update = self.class_level_update(meta_gradient)
+        if self.memory:
+            remembered = self.example_memory.value
+            update += self.memory * tf.gather(remembered, batch.index)
+            remembered.scatter_update(tf.IndexedSlices(update, batch.index))
+        return self._constrained(bounded_weights(outer - update), gradients)
+
+    def carried_outer_parameters(
+        self, batch: Batch, gradients: ClassGradients, outer: tf.Tensor
+    ) -> tf.Tensor:
+        """First-stage weights, less what is remembered of the examples' class-level steps."""
+        if not self.memory:
+            return outer
+        update = tf.gather(self.example_memory.value, batch.index)
         return self._constrained(bounded_weights(outer - update), gradients)
 
     def class_level_update(self, meta_gradient: tf.Tensor) -> tf.Tensor:

@@ -15,20 +15,50 @@ a training batch and a meta batch is, whatever phi is,
 
 so a method is three short functions: phi, u(phi), phi'. (`gdw_tf.methods.weighting` adds the weight
 net, which MW-Net and GDW share.)
+
+Two choices make the meta gradient cheaper, for any method:
+
+- `meta_every=k`: steps 3 to 7 in every k-th step only. In between, the outer model is used as it
+  stands, phi' = carried_outer_parameters(phi).
+- `virtual_scope`: only some of the classifier's weights move in the virtual step, such as those of
+  its head; steps 3 to 5 then stop at the first of them. The meta gradient is exact for that step.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
 
-from gdw_tf.checks import check_number
+from gdw_tf import classifiers
+from gdw_tf.batch import Batch
+from gdw_tf.checks import check_integer, check_number
 from gdw_tf.class_gradients import ClassGradients, class_gradients
 from gdw_tf.lookahead import ForwardPass, virtual_logits
+from gdw_tf.losses.softmax_loss import SoftmaxLoss
 from gdw_tf.methods.base import Method, mean_cross_entropy, mean_over_batch
 from gdw_tf.optimizers import CoupledAdam
+
+
+class MetaStep(NamedTuple):
+    """What steps 2 to 7 give.
+
+    Attributes:
+        outer: phi, (B, ...).
+        meta_gradient: g, of the same shape; zero in a step without.
+        updated_outer: phi', of the same shape.
+        meta_loss: L, a scalar; zero in a step without.
+        meta_accuracy: accuracy of the virtual model on the meta batch, a scalar; zero without.
+        is_measured: one; zero in a step without.
+    """
+
+    outer: tf.Tensor
+    meta_gradient: tf.Tensor
+    updated_outer: tf.Tensor
+    meta_loss: tf.Tensor
+    meta_accuracy: tf.Tensor
+    is_measured: tf.Tensor
 
 
 class MetaMethod(Method):
@@ -38,6 +68,9 @@ class MetaMethod(Method):
         classifier: any Keras model that answers logits, (B, C).
         virtual_lr: alpha of the virtual step; by default the optimizer's current rate. To be
             given with an optimizer whose rate is not that of a gradient-descent step (Adam).
+        virtual_scope: the weights that move in the virtual step: `"all"` (default), `"last_stage"`,
+            `"head"`, or a regular expression, see `gdw_tf.classifiers.variables_in_scope`.
+        meta_every: k: a meta gradient in every k-th step; default 1.
         seed: seed of the order in which `fit` takes arrays.
         name: the model's name.
 
@@ -46,14 +79,17 @@ class MetaMethod(Method):
         ValueError: `classifier` ends in softmax; an option is out of its range.
     """
 
-    option_names = ("virtual_lr",)
+    option_names = ("virtual_lr", "virtual_scope", "meta_every")
     reported = ("meta_loss", "meta_accuracy")
+    base_loss: SoftmaxLoss | None = None
 
     def __init__(
         self,
         classifier: keras.Model,
         *,
         virtual_lr: float | None = None,
+        virtual_scope: str = "all",
+        meta_every: int = 1,
         seed: int | None = None,
         name: str | None = None,
     ) -> None:
@@ -61,6 +97,8 @@ class MetaMethod(Method):
         if virtual_lr is not None:
             check_number("virtual_lr", virtual_lr, 0.0, exclusive=True)
         self.virtual_lr = virtual_lr
+        self.virtual_scope = classifiers.check_scope(virtual_scope)
+        self.meta_every = check_integer("meta_every", meta_every, 1)
 
     # What a method says.
 
@@ -69,19 +107,25 @@ class MetaMethod(Method):
         """Variables Theta of the outer model, trained by the weight optimizer; none by default."""
         return []
 
-    def outer_parameters(self, inputs: Any, gradients: ClassGradients) -> tf.Tensor:
-        """Makes phi of the batch, (B, ...), from its inputs and class-level gradients."""
+    def outer_parameters(self, batch: Batch, gradients: ClassGradients) -> tf.Tensor:
+        """Makes phi of the batch, (B, ...), from it and its class-level gradients."""
         raise NotImplementedError(f"{type(self).__name__} must define outer_parameters.")
 
     def logit_gradient(self, gradients: ClassGradients, outer: tf.Tensor) -> tf.Tensor:
-        """Makes u(phi), (B, C); by default phi * D1, with phi (B, C) or (B, 1)."""
-        return outer * gradients.gradient
+        """Makes u(phi), (B, C)."""
+        raise NotImplementedError(f"{type(self).__name__} must define logit_gradient.")
 
     def updated_outer_parameters(
-        self, inputs: Any, gradients: ClassGradients, outer: tf.Tensor, meta_gradient: tf.Tensor
+        self, batch: Batch, gradients: ClassGradients, outer: tf.Tensor, meta_gradient: tf.Tensor
     ) -> tf.Tensor:
         """Makes phi' from phi and g, both of one shape; Theta has taken its step."""
         raise NotImplementedError(f"{type(self).__name__} must define updated_outer_parameters.")
+
+    def carried_outer_parameters(
+        self, batch: Batch, gradients: ClassGradients, outer: tf.Tensor
+    ) -> tf.Tensor:
+        """Makes phi' in a step without a meta gradient; by default phi."""
+        return outer
 
     def step_report(
         self, gradients: ClassGradients, outer: tf.Tensor, updated: tf.Tensor
@@ -92,27 +136,54 @@ class MetaMethod(Method):
     # The engine.
 
     def training_gradient(
-        self, forward: ForwardPass, batch: tuple[Any, ...], meta_batch: tuple[Any, ...]
+        self, forward: ForwardPass, batch: Batch, meta_batch: Batch | None
     ) -> dict[str, tf.Tensor]:
         """Finds u(phi') through the virtual step."""
-        inputs, labels, sample_weight = batch
-        gradients = class_gradients(forward.logits, labels)
+        gradients = class_gradients(forward.logits, batch.labels, self.base_loss)
+        virtual_lr = self.current_virtual_lr()
+        if self.meta_every == 1:
+            step = self._meta_step(forward, batch, meta_batch, gradients, virtual_lr)
+        else:
+            step = tf.cond(
+                self.steps_taken.value % self.meta_every == 0,
+                lambda: self._meta_step(forward, batch, meta_batch, gradients, virtual_lr),
+                lambda: self._step_without_meta(batch, gradients),
+            )
+        return {
+            "example_loss": gradients.loss,
+            "virtual_lr": virtual_lr,
+            "logit_gradient": self.logit_gradient(gradients, step.updated_outer),
+            **step._asdict(),
+            **self.step_report(gradients, step.outer, step.updated_outer),
+        }
+
+    def _meta_step(
+        self,
+        forward: ForwardPass,
+        batch: Batch,
+        meta_batch: Batch,
+        gradients: ClassGradients,
+        virtual_lr: tf.Tensor,
+    ) -> MetaStep:
+        """Takes steps 2 to 7."""
         outer_variables = self.outer_variables
         outer_values = [variable.value for variable in outer_variables]
-        virtual_lr = self.current_virtual_lr()
+        moving = classifiers.variables_in_scope(self.classifier, self.virtual_scope)
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(outer_values)
-            outer = self.outer_parameters(inputs, gradients)
+            outer = self.outer_parameters(batch, gradients)
             tape.watch(outer)
-            virtual_gradient = mean_over_batch(self.logit_gradient(gradients, outer), sample_weight)
+            virtual_gradient = mean_over_batch(
+                self.logit_gradient(gradients, outer), batch.sample_weight
+            )
             meta_logits = virtual_logits(
                 self.classifier,
-                forward.variables,
-                forward.gradients(virtual_gradient),
+                moving,
+                forward.gradients(virtual_gradient, variables=moving),
                 virtual_lr,
-                meta_batch[0],
+                meta_batch.inputs,
             )
-            meta_loss = mean_cross_entropy(meta_logits, *meta_batch[1:])
+            meta_loss = mean_cross_entropy(meta_logits, meta_batch.labels, meta_batch.sample_weight)
         meta_gradient, *outer_gradients = tape.gradient(
             meta_loss,
             [outer, *outer_values],
@@ -120,18 +191,34 @@ class MetaMethod(Method):
         )
         if outer_variables:
             self.weight_optimizer.apply(outer_gradients, outer_variables)
-        updated = self.updated_outer_parameters(inputs, gradients, outer, meta_gradient)
-        return {
-            "cross_entropy": gradients.cross_entropy,
-            "virtual_lr": virtual_lr,
-            "outer": outer,
-            "meta_gradient": meta_gradient,
-            "updated_outer": updated,
-            "logit_gradient": self.logit_gradient(gradients, updated),
-            "meta_loss": meta_loss,
-            "meta_accuracy": _accuracy(meta_logits, meta_batch[1]),
-            **self.step_report(gradients, outer, updated),
-        }
+        return MetaStep(
+            outer=outer,
+            meta_gradient=meta_gradient,
+            updated_outer=self.updated_outer_parameters(batch, gradients, outer, meta_gradient),
+            meta_loss=meta_loss,
+            meta_accuracy=_accuracy(meta_logits, meta_batch.labels),
+            is_measured=tf.ones_like(meta_loss),
+        )
+
+    def _step_without_meta(self, batch: Batch, gradients: ClassGradients) -> MetaStep:
+        """Takes the step with the outer model as it stands."""
+        outer = self.outer_parameters(batch, gradients)
+        nothing = tf.zeros((), outer.dtype)
+        return MetaStep(
+            outer=outer,
+            meta_gradient=tf.zeros_like(outer),
+            updated_outer=self.carried_outer_parameters(batch, gradients, outer),
+            meta_loss=nothing,
+            meta_accuracy=nothing,
+            is_measured=nothing,
+        )
+
+    def update_step_metrics(self, step: dict[str, tf.Tensor], size: tf.Tensor) -> None:
+        """Counts the meta loss and accuracy in the steps that measured them."""
+        measured = step["is_measured"] * tf.cast(size, step["is_measured"].dtype)
+        for name, metric in self.step_metrics.items():
+            weight = measured if name in MetaMethod.reported else size
+            metric.update_state(tf.reduce_mean(step[name]), sample_weight=weight)
 
     def current_virtual_lr(self) -> tf.Tensor:
         """The rate alpha of the virtual step, a scalar."""

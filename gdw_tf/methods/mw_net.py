@@ -10,11 +10,10 @@ NeurIPS 2019, algorithm 1.
 
 from __future__ import annotations
 
-from typing import Any
-
 import keras
 import tensorflow as tf
 
+from gdw_tf.batch import Batch
 from gdw_tf.class_gradients import ClassGradients
 from gdw_tf.methods.weighting import WeightNetMethod
 
@@ -23,12 +22,12 @@ from gdw_tf.methods.weighting import WeightNetMethod
 class MWNet(WeightNetMethod):
     """Meta-Weight-Net; see `WeightNetMethod` for the arguments."""
 
-    def outer_parameters(self, inputs: Any, gradients: ClassGradients) -> tf.Tensor:
+    def outer_parameters(self, batch: Batch, gradients: ClassGradients) -> tf.Tensor:
         """One weight an example, (B, 1)."""
-        return self.weight_net(gradients.cross_entropy)
+        return self.weight_net(gradients.loss)
 
     def updated_outer_parameters(
-        self, inputs: Any, gradients: ClassGradients, outer: tf.Tensor, meta_gradient: tf.Tensor
+        self, batch: Batch, gradients: ClassGradients, outer: tf.Tensor, meta_gradient: tf.Tensor
     ) -> tf.Tensor:
         """The weights that the updated weight net gives, (B, 1)."""
-        return self.weight_net(gradients.cross_entropy)
+        return self.weight_net(gradients.loss)

@@ -1,7 +1,8 @@
-"""`WeightNetMethod`: what MW-Net and GDW share, weights that start from a weight net.
+"""What the methods that weight class-level gradients share: u(phi) = phi * D1.
 
-The outer parameters are weights on the class-level gradients, u(phi) = phi * D1, and the outer
-model is the weight net V of `gdw_tf.weight_net`, from an example's cross-entropy to its weight.
+D1 is the gradient on the logits of the base loss, for which the cross-entropy and the losses of
+`gdw_tf.losses` will do. `WeightNetMethod` adds the weight net V of `gdw_tf.weight_net`, from an
+example's loss to its weight, from which MW-Net and GDW make phi.
 """
 
 from __future__ import annotations
@@ -12,25 +13,52 @@ import keras
 import tensorflow as tf
 
 from gdw_tf.class_gradients import ClassGradients
+from gdw_tf.losses.softmax_loss import SoftmaxLoss, check_base_loss
 from gdw_tf.methods.meta import MetaMethod
 from gdw_tf.weight_net import build_weight_net
 
 
-class WeightNetMethod(MetaMethod):
-    """Base class of the methods that weight class-level gradients with the help of a weight net.
+class WeightingMethod(MetaMethod):
+    """Base class of the methods that weight class-level gradients.
 
     Args:
         classifier: any Keras model that answers logits, (B, C).
-        hidden_units: width of the weight net; default 100, the paper's.
-        **kwargs: `virtual_lr`, `seed`, `name` of `MetaMethod`.
+        base_loss: a loss of `gdw_tf.losses`; default `None`, the cross-entropy.
+        **kwargs: the options of `MetaMethod`.
 
     Raises:
         TypeError: `classifier` is not a Keras model; an option is of another type.
         ValueError: `classifier` ends in softmax; an option is out of its range.
     """
 
-    option_names = (*MetaMethod.option_names, "hidden_units")
-    reported = (*MetaMethod.reported, "first_stage_weight", "target_weight")
+    option_names = (*MetaMethod.option_names, "base_loss")
+
+    def __init__(
+        self, classifier: keras.Model, *, base_loss: SoftmaxLoss | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(classifier, **kwargs)
+        self.base_loss = check_base_loss(base_loss)
+
+    def logit_gradient(self, gradients: ClassGradients, outer: tf.Tensor) -> tf.Tensor:
+        """The weighted gradient phi * D1, (B, C), with phi (B, C) or (B, 1)."""
+        return outer * gradients.gradient
+
+
+class WeightNetMethod(WeightingMethod):
+    """Base class of the methods whose weights start from a weight net.
+
+    Args:
+        classifier: any Keras model that answers logits, (B, C).
+        hidden_units: width of the weight net; default 100, the paper's.
+        **kwargs: the options of `WeightingMethod`.
+
+    Raises:
+        TypeError: `classifier` is not a Keras model; an option is of another type.
+        ValueError: `classifier` ends in softmax; an option is out of its range.
+    """
+
+    option_names = (*WeightingMethod.option_names, "hidden_units")
+    reported = (*WeightingMethod.reported, "first_stage_weight", "target_weight")
 
     def __init__(self, classifier: keras.Model, *, hidden_units: int = 100, **kwargs: Any) -> None:
         super().__init__(classifier, **kwargs)

@@ -193,7 +193,8 @@ class Reference:
             self.classifier.weights[index] = theta - learning_rate * self.momenta[index]
         return {
             "logits": z,
-            "cross_entropy": ce,
+            "example_loss": ce,
+            "is_measured": 1.0,
             "loss": (weight * ce[:, 0]).sum() / len(x),
             "virtual_lr": alpha,
             "outer": omega,

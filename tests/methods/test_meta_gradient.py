@@ -13,7 +13,7 @@ import tensorflow as tf
 from keras import layers
 
 import gdw_tf
-from gdw_tf.methods.meta import MetaMethod
+from gdw_tf.methods.weighting import WeightingMethod
 
 CLASSES, WIDTH, ALPHA = 3, 4, 0.7
 STEP = 1e-5  # of the differences
@@ -137,13 +137,13 @@ def test_the_weight_net_descends_the_slope_of_the_meta_loss_along_its_weights(me
         )
 
 
-class FromZero(MetaMethod):
+class FromZero(WeightingMethod):
     """Weights each example by how much a first little of it lowers the meta loss: no network."""
 
-    def outer_parameters(self, inputs, gradients):
-        return tf.zeros_like(gradients.cross_entropy)
+    def outer_parameters(self, batch, gradients):
+        return tf.zeros_like(gradients.loss)
 
-    def updated_outer_parameters(self, inputs, gradients, outer, meta_gradient):
+    def updated_outer_parameters(self, batch, gradients, outer, meta_gradient):
         return tf.nn.relu(-meta_gradient)
 
 
