@@ -98,6 +98,8 @@ class MetaMethod(Method):
             check_number("virtual_lr", virtual_lr, 0.0, exclusive=True)
         self.virtual_lr = virtual_lr
         self.virtual_scope = classifiers.check_scope(virtual_scope)
+        if classifier.built:  # of others it is found out with the first batch
+            classifiers.variables_in_scope(classifier, virtual_scope)
         self.meta_every = check_integer("meta_every", meta_every, 1)
 
     # What a method says.

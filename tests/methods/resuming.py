@@ -54,6 +54,7 @@ CASES = {
         compile_arguments=_adam_with_schedule,
         as_dataset=True,
     ),
+    "gdw with a memory": Case("gdw", _with_dropout, options={"memory": 0.5, "meta_every": 2}),
     "gdw, subclassed": Case("gdw", examples.subclassed),
     "mw_net, saved before training, dict": Case(
         "mw_net", examples.of_a_dict, saved_after=0, inputs=examples.as_dict
@@ -79,11 +80,14 @@ def state(model: gdw_tf.Method) -> dict[str, np.ndarray]:
     parts = {"classifier": model.classifier, "optimizer": model.optimizer}
     if isinstance(model, gdw_tf.MWNet | gdw_tf.GDW):
         parts |= {"weight_net": model.weight_net, "weight_optimizer": model.weight_optimizer}
-    return {
+    state = {
         f"{name} {number}": np.asarray(variable)
         for name, part in parts.items()
         for number, variable in enumerate(part.variables)
     }
+    if model.example_memory is not None:
+        state["example_memory"] = np.asarray(model.example_memory)
+    return state
 
 
 def record(model: gdw_tf.Method, path: Path) -> None:
