@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import platform
 import re
+import resource
 import shlex
 import sys
 import time
@@ -30,11 +31,13 @@ from gdw_tf.schedules import cosine_by_epoch
 from gdw_tf.settings import Settings, flag_lines
 from gdw_tf.workdir import Workdir
 
+_MEMORY_UNIT = 1 if sys.platform == "darwin" else 1024  # bytes, of what the system says
 LAST_EPOCHS = 5  # the paper reports the mean test accuracy of the last five epochs
 
 
 def main(argv: list[str]) -> None:
     """Runs one training, from flags to summary and export."""
+    start = time.monotonic()
     with cli.user_errors():
         if argv[1:]:
             raise ValueError(f"All arguments are flags. Received: {' '.join(argv[1:])}")
@@ -90,7 +93,10 @@ def main(argv: list[str]) -> None:
         kept = f"the last good checkpoint is {latest}" if latest.exists() else "none was saved yet"
         cli.fail(f"{error} Training stopped; {kept}.")
     model.export(str(workdir.export), verbose=False)
-    summary = summarize(settings, noisy, workdir.rows())
+    summary = summarize(settings, noisy, workdir.rows()) | {
+        "seconds": time.monotonic() - start,
+        "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _MEMORY_UNIT,
+    }
     workdir.write_summary(summary)
     print(
         f"test accuracy {100 * summary['final_accuracy']:.2f} % (mean of the last {LAST_EPOCHS} "

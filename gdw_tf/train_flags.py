@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -196,6 +197,30 @@ def settings_from_flags() -> Settings:
                 "allowed: H,W, such as 224,224."
             ) from None
     return resolve(**given)
+
+
+@contextlib.contextmanager
+def flags_set(assignments: Sequence[str]) -> Iterator[None]:
+    """Gives flags other values for a while.
+
+    Args:
+        assignments: `NAME=VALUE` each.
+
+    Raises:
+        ValueError: there is no such flag, or its value cannot be read.
+    """
+    before: dict[str, Any] = {}
+    try:
+        for assignment in assignments:
+            name, _, text = assignment.partition("=")
+            if name not in flags.FLAGS:
+                raise ValueError(f"There is no such flag. Received: {assignment}")
+            before.setdefault(name, flags.FLAGS[name].value)
+            flags.FLAGS[name].parse(text)
+        yield
+    finally:
+        for name, value in before.items():
+            flags.FLAGS[name].value = value
 
 
 def locations() -> dict[str, Any]:

@@ -1,0 +1,121 @@
+"""Compares methods on the same data: runs what has not been run, and writes one table.
+
+Usage: python -m gdw_tf.compare --methods=ce,mw_net,gdw --seeds=0,1,2 [flags of gdw_tf.train]
+
+A method may bring flags of its own, as in --methods=gdw,gdw:memory=0.7. Beside the training methods
+there are ce_early_stopping (the runs of ce, at the epoch best on the meta set), svc and svc_clean
+(scikit-learn's support vector machine on the training or the meta images).
+
+The working directory, by default runs/compare, gets table.md, table.csv and table.png, and the
+directory of every run of gdw_tf.train. Called again, the program goes on with what is missing.
+"""
+
+from __future__ import annotations
+
+import platform
+import shlex
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from absl import flags
+
+import gdw_tf
+from gdw_tf import cli, train_flags
+from gdw_tf.comparison import Comparison, Row, percent, train_all, write_csv
+from gdw_tf.data.figures import check_matplotlib
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+METHODS = flags.DEFINE_list("methods", ["ce", "mw_net", "gdw"], "Methods to compare.")
+SEEDS = flags.DEFINE_list("seeds", ["0", "1", "2"], "Seeds; each method is run with each.")
+JOBS = flags.DEFINE_integer(
+    "jobs", 1, "Runs at a time; with several, seconds a step are those of a shared processor."
+)
+
+
+def main(argv: list[str]) -> None:
+    """Runs the comparison."""
+    with cli.user_errors():
+        if argv[1:]:
+            raise ValueError(f"All arguments are flags. Received: {' '.join(argv[1:])}")
+        check_matplotlib()
+        if JOBS.value < 1:
+            raise ValueError(f"jobs is out of range. Received: jobs={JOBS.value}; allowed: 1 up.")
+        root = Path(train_flags.WORKDIR.value or "runs/compare")
+        comparison = Comparison.plan(METHODS.value, SEEDS.value, root)
+    failures = train_all(comparison.trainings, JOBS.value)
+    with cli.user_errors():
+        rows = comparison.rows()
+    root.mkdir(parents=True, exist_ok=True)
+    write_csv(rows, root / "table.csv")
+    (root / "table.md").write_text(markdown(rows))
+    picture(rows).savefig(root / "table.png", dpi=100)
+    print((root / "table.md").read_text())
+    if failures:
+        cli.fail(f"{len(failures)} runs failed: {'; '.join(failures)}", code=1)
+
+
+def markdown(rows: Sequence[Row]) -> str:
+    """The table as Markdown, with what it was made by."""
+    lines = [
+        "| method | test accuracy in % | seconds a step | seconds a run | peak memory in MiB |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for row in rows:
+        costs = (
+            (row.seconds_per_step, 1, 4),
+            (row.seconds, 1, 0),
+            (row.peak_memory_bytes, 2**20, 0),
+        )
+        cells = [
+            f"{np.median(values) / unit:.{digits}f}" if len(values) else ""
+            for values, unit, digits in costs
+        ]
+        lines.append(f"| {row.name} | {percent(row)} | {' | '.join(cells)} |")
+    lines += [
+        "",
+        f"Accuracy: mean ± standard deviation over seeds {', '.join(SEEDS.value)} of the mean of "
+        "the last five epochs (ce_early_stopping: of the epoch best on the meta set). Costs: "
+        f"medians; runs at a time: {JOBS.value}. {made_by()} The runs of a row stand in "
+        "METHOD-seedSEED beside this file.",
+        "",
+        f"    python -m gdw_tf.compare {shlex.join(sys.argv[1:])}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def made_by() -> str:
+    """Says in a sentence on what kind of machine and by which version figures were made."""
+    described = subprocess.run(
+        ["git", "-C", Path(gdw_tf.__file__).parent, "describe", "--always", "--dirty"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    commit = described.stdout.strip() or "unknown"
+    return f"{platform.machine()} CPU, gdw_tf {gdw_tf.__version__}, commit {commit}."
+
+
+def picture(rows: Sequence[Row]) -> Figure:
+    """Draws the accuracies: a bar for the mean, a point for each seed."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 1 + 0.3 * len(rows)), layout="constrained")
+    axes = figure.subplots()
+    for place, row in enumerate(rows):
+        axes.barh(place, 100 * row.mean, color="lightsteelblue")
+        accuracies = 100 * np.array(row.accuracies)
+        axes.plot(accuracies, np.full(len(accuracies), place), "k.", markersize=4)
+    axes.set_yticks(range(len(rows)), [row.name for row in rows])
+    axes.invert_yaxis()
+    axes.set_xlabel("test accuracy in %")
+    return figure
+
+
+if __name__ == "__main__":
+    cli.run(main, doc=__doc__, groups={"Comparison": [METHODS, SEEDS, JOBS], **train_flags.GROUPS})

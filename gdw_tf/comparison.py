@@ -1,0 +1,310 @@
+"""Runs of several methods on the same data, side by side.
+
+A *contender* is a method, or a method with flags of its own, as in `gdw:memory=0.7`; with each seed
+it is one run of `gdw_tf.train`, in a process and a directory of its own, so that a run's memory is
+its own and every figure can be traced to the flags that made it. Three contenders are no methods:
+
+- `ce_early_stopping`: the runs of `ce`, at the epoch that is best on the meta set;
+- `svc`, `svc_clean`: scikit-learn's support vector machine with its defaults, on the pixels of the
+  training images with the labels given, or of the meta images; for data sets in memory.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import csv
+import dataclasses
+import functools
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from sklearn.svm import SVC
+
+from gdw_tf import data, experiment, train_flags
+from gdw_tf.methods import METHODS
+from gdw_tf.settings import Settings, flag_lines
+from gdw_tf.workdir import Workdir
+
+EARLY_STOPPING = "ce_early_stopping"
+SUPPORT_VECTOR_MACHINES = {"svc": "train", "svc_clean": "meta"}
+WITHOUT_RUNS = (EARLY_STOPPING, *SUPPORT_VECTOR_MACHINES)
+
+
+@dataclasses.dataclass(frozen=True)
+class Contender:
+    """A row of the comparison.
+
+    Attributes:
+        name: as it was given, and as it stands in the table.
+        method: the training method, or one of `WITHOUT_RUNS`.
+        flags: its own flags, as `NAME=VALUE`.
+    """
+
+    name: str
+    method: str
+    flags: tuple[str, ...] = ()
+
+    @classmethod
+    def parse(cls, text: str) -> Contender:
+        """Reads `METHOD[:FLAG=VALUE...]`.
+
+        Raises:
+            ValueError: an unknown method, or flags that are not `NAME=VALUE`.
+        """
+        method, *flags = text.split(":")
+        if method not in METHODS and method not in WITHOUT_RUNS:
+            raise ValueError(
+                f"methods names an unknown one. Received: {text}; allowed: "
+                f"{', '.join([*METHODS, *WITHOUT_RUNS])}, methods with flags as in gdw:memory=0.7."
+            )
+        if any("=" not in flag for flag in flags) or flags and method in WITHOUT_RUNS:
+            raise ValueError(
+                f"methods names flags that cannot be read. Received: {text}; allowed: a training "
+                "method and its flags as NAME=VALUE, as in gdw:memory=0.7:clip=0.1."
+            )
+        return cls(text, method, tuple(flags))
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """One training: a contender with a seed. For a support vector machine, the data of one.
+
+    Attributes:
+        settings: all of its settings.
+        workdir: its directory.
+        location_flags: where the data are.
+    """
+
+    settings: Settings
+    workdir: Workdir
+    location_flags: tuple[str, ...]
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether it has its results."""
+        return self.workdir.summary.exists()
+
+    def train(self, cores: int) -> str | None:
+        """Trains in a process of its own, or goes on where an earlier one stopped.
+
+        Returns:
+            The last line that it said where it failed, else `None`.
+        """
+        self.workdir.root.parent.mkdir(parents=True, exist_ok=True)
+        flags = [*flag_lines(self.settings), *self.location_flags]
+        command = [sys.executable, "-m", "gdw_tf.train", *flags, "--resume"]
+        command.append(f"--workdir={self.workdir.root}")
+        threads = {"TF_NUM_INTRAOP_THREADS": str(cores), "OMP_NUM_THREADS": str(cores)}
+        finished = subprocess.run(
+            command,
+            env={**os.environ, **threads},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if finished.returncode == 0:
+            return None
+        said = (finished.stderr or finished.stdout).strip().splitlines()
+        return f"exit {finished.returncode}: {said[-1] if said else 'it said nothing'}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """What a contender reached.
+
+    Attributes:
+        name: its name.
+        accuracies: test accuracy of each seed, 0 to 1: the mean of the last five epochs; of early
+            stopping, that of the epoch chosen.
+        seconds_per_step: of each seed; none where there are no steps.
+        seconds: of each seed, from the beginning of its process to the end.
+        peak_memory_bytes: of each seed, of its process.
+        workdirs: the directory of each seed.
+    """
+
+    name: str
+    accuracies: Sequence[float]
+    seconds_per_step: Sequence[float] = ()
+    seconds: Sequence[float] = ()
+    peak_memory_bytes: Sequence[float] = ()
+    workdirs: Sequence[str] = ()
+
+    @property
+    def mean(self) -> float:
+        """Mean accuracy over the seeds; not a number where there are none."""
+        return float(np.mean(self.accuracies)) if self.accuracies else float("nan")
+
+    @property
+    def std(self) -> float:
+        """Standard deviation over the seeds, with one degree of freedom less; 0 for one seed."""
+        return float(np.std(self.accuracies, ddof=1)) if len(self.accuracies) > 1 else 0.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """Contenders and their runs, a list for each.
+
+    Attributes:
+        contenders: the rows.
+        runs: of each row, a run for each seed.
+    """
+
+    contenders: tuple[Contender, ...]
+    runs: tuple[tuple[Run, ...], ...]
+
+    @classmethod
+    def plan(
+        cls, methods: Sequence[str], seeds: Sequence[str], root: Path, *assignments: str
+    ) -> Comparison:
+        """Plans the runs, from the flags of training as they are parsed.
+
+        Args:
+            methods: contenders, as `Contender.parse` reads them.
+            seeds: numbers.
+            root: the directory of the runs' directories.
+            *assignments: further flags, `NAME=VALUE`.
+
+        Raises:
+            ValueError: methods, seeds or flags that there are not; a directory of another run.
+        """
+        if not methods or len(set(methods)) < len(methods):
+            raise ValueError(f"methods must be different ones. Received: {','.join(methods)}")
+        if not seeds or not all(seed.isdecimal() for seed in seeds):
+            raise ValueError(f"seeds must be numbers. Received: {','.join(seeds)}; allowed: 0,1,2")
+        contenders = tuple(map(Contender.parse, methods))
+        runs = tuple(
+            tuple(_planned(contender, seed, root, assignments) for seed in seeds)
+            for contender in contenders
+        )
+        return cls(contenders, runs)
+
+    @property
+    def trainings(self) -> list[Run]:
+        """The runs to train, each once."""
+        trained = {
+            run.workdir: run
+            for contender, runs in zip(self.contenders, self.runs, strict=True)
+            if contender.method not in SUPPORT_VECTOR_MACHINES
+            for run in runs
+        }
+        return list(trained.values())
+
+    def rows(self) -> list[Row]:
+        """The figures of the runs that are complete."""
+        return [
+            _row(contender, runs)
+            for contender, runs in zip(self.contenders, self.runs, strict=True)
+        ]
+
+
+def _planned(contender: Contender, seed: str, root: Path, assignments: Sequence[str]) -> Run:
+    name, own = contender.name.replace(":", "-"), contender.flags
+    if contender.method == EARLY_STOPPING:
+        name = "ce"
+    if contender.method not in SUPPORT_VECTOR_MACHINES:
+        method = "ce" if contender.method == EARLY_STOPPING else contender.method
+        own = (f"method={method}", *own)
+    with train_flags.flags_set([*assignments, *own, f"seed={seed}"]):
+        settings = train_flags.settings_from_flags()
+    workdir = Workdir(root / f"{name}-seed{seed}")
+    workdir.check(settings, resume=True)
+    return Run(settings, workdir, tuple(train_flags.location_lines()))
+
+
+def train_all(runs: Sequence[Run], jobs: int) -> list[str]:
+    """Trains what is not complete, so many at a time.
+
+    Args:
+        runs: the runs, in the order in which they are begun.
+        jobs: processes at a time, at least 1; they share the processor's cores.
+
+    Returns:
+        What went wrong, a line for each run that failed.
+    """
+    missing = [run for run in runs if not run.is_complete]
+    cores = max(1, (os.cpu_count() or 1) // jobs)
+
+    def train(run: Run) -> str | None:
+        start = time.monotonic()
+        failure = run.train(cores)
+        outcome = failure or f"{time.monotonic() - start:.0f} s"
+        print(f"{run.workdir.root}: {outcome}", flush=True)
+        return failure and f"{run.workdir.root}: {failure}"
+
+    with concurrent.futures.ThreadPoolExecutor(jobs) as threads:
+        return [failure for failure in threads.map(train, missing) if failure]
+
+
+def _row(contender: Contender, runs: Sequence[Run]) -> Row:
+    part = SUPPORT_VECTOR_MACHINES.get(contender.method)
+    if part:
+        return Row(contender.name, [svc_accuracy(run.settings, part) for run in runs])
+    runs = [run for run in runs if run.is_complete]
+    summaries = [json.loads(run.workdir.summary.read_text()) for run in runs]
+    if contender.method == EARLY_STOPPING:
+        accuracies = [early_stopping_accuracy(run.workdir) for run in runs]
+    else:
+        accuracies = [summary["final_accuracy"] for summary in summaries]
+    costs = {
+        name: [summary[name] for summary in summaries]
+        for name in ("seconds_per_step", "seconds", "peak_memory_bytes")
+    }
+    workdirs = [str(run.workdir.root) for run in runs]
+    return Row(contender.name, accuracies, workdirs=workdirs, **costs)
+
+
+def early_stopping_accuracy(workdir: Workdir) -> float:
+    """Test accuracy in the epoch with the best meta accuracy; of several, the lowest meta loss."""
+    best = max(
+        workdir.rows(), key=lambda row: (float(row["meta_accuracy"]), -float(row["meta_loss"]))
+    )
+    return float(best["val_accuracy"])
+
+
+@functools.cache
+def svc_accuracy(settings: Settings, part: str) -> float:
+    """Test accuracy of scikit-learn's support vector machine with its defaults, on the pixels.
+
+    Args:
+        settings: of these, the data.
+        part: `"train"`, with the labels given, or `"meta"`.
+
+    Raises:
+        ValueError: the images are in files.
+    """
+    source = experiment.load_source(settings, **train_flags.locations())
+    noisy = experiment.prepare_data(settings, source)
+    x, y = getattr(noisy, f"x_{part}"), getattr(noisy, f"y_{part}")
+    if isinstance(x, data.ImageFiles):
+        raise ValueError("A support vector machine needs images in memory. Received: image files")
+
+    def pixels(images: np.ndarray) -> np.ndarray:
+        return images.reshape(len(images), -1).astype(np.float64)
+
+    return SVC().fit(pixels(x), y).score(pixels(noisy.x_test), noisy.y_test)
+
+
+def write_csv(rows: Sequence[Row], path: Path) -> None:
+    """Writes a line a contender, its name first; lists are separated by blanks."""
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        lists = [field.name for field in dataclasses.fields(Row)[1:]]
+        writer.writerow(["method", "mean_accuracy", "std_accuracy", *lists])
+        for line in rows:
+            values = [" ".join(map(str, getattr(line, name))) for name in lists]
+            writer.writerow([line.name, line.mean, line.std, *values])
+
+
+def percent(line: Row) -> str:
+    """Mean and standard deviation in percent, as a cell of a table."""
+    if not line.accuracies:
+        return "—"
+    spread = f" ± {100 * line.std:.1f}" if len(line.accuracies) > 1 else ""
+    return f"{100 * line.mean:.1f}{spread}"
