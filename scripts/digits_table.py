@@ -1,124 +1,115 @@
-"""Compares GDW with the simple alternatives on scikit-learn's digits and prints a table.
+"""Compares all methods on scikit-learn's digits, under noise and imbalance, and writes a table.
 
-Usage: python scripts/digits_table.py [--runs=runs/digits_table] [--seeds=0,1,2] [--out=FILE.md]
+Usage: python scripts/digits_table.py [--methods=...] [--seeds=0,1,2] [--jobs=2] [--out=docs/digits]
 
-Each cell comes from runs of `python -m gdw_tf.train`, one directory each under --runs; runs that
-are complete are not run again. About ten minutes on two cores.
+Every figure comes from runs of `python -m gdw_tf.train` under --workdir (by default
+runs/digits_table), one directory each, by the same rules as `python -m gdw_tf.compare`; runs that
+are complete are not run again. --out gets table.md and table.csv, anew after every setting.
 """
 
 from __future__ import annotations
 
 import csv
-import json
-import platform
-import subprocess
-import sys
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from absl import app, flags
-from sklearn.svm import SVC
+from absl import flags
 
-import gdw_tf
-from gdw_tf import data
-from gdw_tf.experiment import prepare_data
-from gdw_tf.settings import resolve
+from gdw_tf import cli, train_flags
+from gdw_tf.compare import JOBS, METHODS, SEEDS, made_by
+from gdw_tf.comparison import WITHOUT_RUNS, Comparison, Row, percent, train_all
+from gdw_tf.methods import METHODS as TRAINED
 
-RUNS = flags.DEFINE_string("runs", "runs/digits_table", "Directory of the runs.")
-SEEDS = flags.DEFINE_list("seeds", ["0", "1", "2"], "Seeds.")
-OUT = flags.DEFINE_string("out", None, "Also write the table to this file.")
+ONLY = flags.DEFINE_list("settings", None, "Settings to run, by number from 1; default all.")
 
-NOISES = {"uniform 60 %": ("uniform", 0.6), "flip 40 %": ("flip", 0.4)}
-
-
-def trained(method: str, noise: str, rate: float, seed: int) -> Path:
-    """Runs one training where it has not been run; returns its directory."""
-    workdir = Path(RUNS.value) / f"{noise}{round(100 * rate)}-{method}-seed{seed}"
-    if not (workdir / "summary.json").exists():
-        command = [sys.executable, "-m", "gdw_tf.train", "--resume", "--dataset=digits"]
-        options = {"method": method, "noise": noise, "noise_rate": rate, "seed": seed}
-        options["workdir"] = str(workdir)
-        command += [f"--{name}={value}" for name, value in options.items()]
-        print(" ".join(command[1:]), file=sys.stderr, flush=True)
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    return workdir
-
-
-def last_epochs(method: str) -> Callable[[str, float, int], float]:
-    """Test accuracy of a method: the mean of the last five epochs."""
-
-    def accuracy(noise: str, rate: float, seed: int) -> float:
-        summary = (trained(method, noise, rate, seed) / "summary.json").read_text()
-        return json.loads(summary)["final_accuracy"]
-
-    return accuracy
-
-
-def stopped_on_the_meta_set(noise: str, rate: float, seed: int) -> float:
-    """Test accuracy of plain training in the epoch that is best on the meta set."""
-    with (trained("ce", noise, rate, seed) / "metrics.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    best = max(rows, key=lambda row: (float(row["meta_accuracy"]), -float(row["meta_loss"])))
-    return float(best["val_accuracy"])
-
-
-def support_vector_machine(part: str) -> Callable[[str, float, int], float]:
-    """Test accuracy of scikit-learn's SVC with its defaults, on one part of the data."""
-
-    def accuracy(noise: str, rate: float, seed: int) -> float:
-        settings = resolve(dataset="digits", noise=noise, noise_rate=rate, seed=seed)
-        noisy = prepare_data(settings, data.load("digits"))
-
-        def pixels(images: np.ndarray) -> np.ndarray:
-            return images.reshape(len(images), -1) / 16.0
-
-        x, y = getattr(noisy, f"x_{part}"), getattr(noisy, f"y_{part}")
-        return SVC().fit(pixels(x), y).score(pixels(noisy.x_test), noisy.y_test)
-
-    return accuracy
-
-
-ROWS: dict[str, Callable[[str, float, int], float]] = {
-    "GDW": last_epochs("gdw"),
-    "MW-Net": last_epochs("mw_net"),
-    "plain training": last_epochs("ce"),
-    "plain training, epoch best on the meta set": stopped_on_the_meta_set,
-    "support vector machine on the noisy images": support_vector_machine("train"),
-    "support vector machine on the 50 clean images": support_vector_machine("meta"),
+SETTINGS: dict[str, tuple[str, ...]] = {
+    "uniform 40 %": ("noise=uniform", "noise_rate=0.4"),
+    "uniform 60 %": ("noise=uniform", "noise_rate=0.6"),
+    "uniform 80 %": ("noise=uniform", "noise_rate=0.8"),
+    "flip 40 %": ("noise=flip", "noise_rate=0.4"),
+    "long tail 0.05, uniform 20 %": (
+        "noise=uniform",
+        "noise_rate=0.2",
+        "imbalance_factor=0.05",
+    ),
 }
 
 
-def table(seeds: list[int]) -> str:
-    """The table as Markdown, with what it was made by."""
-    lines = [f"| digits, test accuracy in % | {' | '.join(NOISES)} |", "| --- |" + " --- |" * 2]
-    for name, accuracy in ROWS.items():
-        cells = []
-        for noise, rate in NOISES.values():
-            values = [100.0 * accuracy(noise, rate, seed) for seed in seeds]
-            spread = f" ± {np.std(values, ddof=1):.1f}" if len(values) > 1 else ""
-            cells.append(f"{np.mean(values):.1f}{spread}")
-        lines.append(f"| {name} | {' | '.join(cells)} |")
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False
-    ).stdout.strip()
+def main(argv: list[str]) -> None:
+    """Runs what is missing and writes the table."""
+    with cli.user_errors():
+        if argv[1:]:
+            raise ValueError(f"All arguments are flags. Received: {' '.join(argv[1:])}")
+        methods = METHODS.value if METHODS.present else [*TRAINED, "gdw:memory=0.7", *WITHOUT_RUNS]
+        root = Path(train_flags.WORKDIR.value or "runs/digits_table")
+        chosen = list(SETTINGS)
+        if ONLY.value:
+            chosen = [chosen[int(number) - 1] for number in ONLY.value]
+        plans = {
+            name: Comparison.plan(
+                methods, SEEDS.value, root / str(list(SETTINGS).index(name) + 1), *SETTINGS[name]
+            )
+            for name in chosen
+        }
+    columns: dict[str, list[Row]] = {}
+    failures = []
+    for name, plan in plans.items():
+        failures += train_all(plan.trainings, JOBS.value)
+        columns[name] = plan.rows()
+        write(columns, Path(cli.OUT.value or "docs/digits"))
+    if failures:
+        cli.fail(f"{len(failures)} runs failed: {'; '.join(failures)}", code=1)
+
+
+def write(columns: dict[str, list[Row]], out: Path) -> None:
+    """Writes the table, a row a method and a column a setting."""
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "table.md").write_text(markdown(columns))
+    with (out / "table.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["method", "setting", "mean_accuracy", "std_accuracy", "accuracies"])
+        for setting, rows in columns.items():
+            for row in rows:
+                accuracies = " ".join(f"{accuracy:.4f}" for accuracy in row.accuracies)
+                writer.writerow([row.name, setting, row.mean, row.std, accuracies])
+
+
+def markdown(columns: dict[str, list[Row]]) -> str:
+    """The table as Markdown; the best of a setting that trains the network stands in bold."""
+    lines = [
+        f"| test accuracy in % | {' | '.join(columns)} | seconds a run | MiB |",
+        f"| --- |{' --- |' * (len(columns) + 2)}",
+    ]
+    best = {
+        name: max((row.mean for row in rows if row.workdirs), default=np.nan)
+        for name, rows in columns.items()
+    }
+    for rows in zip(*columns.values(), strict=True):
+        cells = [
+            f"**{percent(row)}**" if row.workdirs and row.mean == best[name] else percent(row)
+            for name, row in zip(columns, rows, strict=True)
+        ]
+        cells.append(_median([value for row in rows for value in row.seconds]))
+        cells.append(_median([value / 2**20 for row in rows for value in row.peak_memory_bytes]))
+        lines.append(f"| {rows[0].name} | {' | '.join(cells)} |")
     lines += [
         "",
-        f"Mean ± standard deviation over seeds {', '.join(map(str, seeds))}; networks: mean of the "
-        "last 5 of 60 epochs unless said otherwise; 50 clean images, 500 test images. "
-        f"`python scripts/digits_table.py`, {platform.machine()} CPU, gdw_tf {gdw_tf.__version__}, "
-        f"commit {commit or 'unknown'}.",
+        f"Mean ± standard deviation over seeds {', '.join(SEEDS.value)}. Networks (small_cnn, 60 "
+        "epochs): mean of the last five epochs; ce_early_stopping: the epoch best on the meta set. "
+        "50 clean images, 500 test images. Costs: medians over all runs, seconds of a process, "
+        f"{JOBS.value} at a time. `python scripts/digits_table.py`, {made_by()}",
     ]
-    return "\n".join(lines)
+    return "\n".join(lines) + "\n"
 
 
-def main(argv: list[str]) -> None:
-    """Prints the table."""
-    text = table([int(seed) for seed in SEEDS.value])
-    print(text)
-    if OUT.value:
-        Path(OUT.value).write_text(text + "\n")
+def _median(values: Sequence[float]) -> str:
+    return f"{np.median(values):.0f}" if values else ""
 
 
 if __name__ == "__main__":
-    app.run(main)
+    cli.run(
+        main,
+        doc=__doc__,
+        groups={"Table": [METHODS, SEEDS, JOBS, ONLY, cli.OUT], **train_flags.GROUPS},
+    )
