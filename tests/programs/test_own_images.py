@@ -124,7 +124,7 @@ def test_clothing1m_has_the_settings_of_the_paper(tmp_path, train):
     labels = "".join(f"{key} {number % 14}\n" for number, key in enumerate(lines))
     for name in ("noisy_label_kv", "clean_label_kv"):
         (tmp_path / f"data/{name}.txt").write_text(labels)
-    for name, start in (("noisy_train", 0), ("clean_val", 14), ("clean_test", 28)):
+    for name, start in (("noisy_train", 0), ("clean_train", 14), ("clean_test", 28)):
         keys = "\n".join(lines[start : start + 14])
         (tmp_path / f"data/{name}_key_list.txt").write_text(keys)
     given = ("--dataset=clothing1m", f"--data_dir={tmp_path / 'data'}")

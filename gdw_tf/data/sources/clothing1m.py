@@ -9,10 +9,8 @@ About 38 % of the labels are wrong. Below `--data_dir` stand the files as they a
     noisy_label_kv.txt, clean_label_kv.txt             lines of a path and a class, 0 to 13
 
 (the lists may also stand in annotations/). Training uses the million noisy labels. The meta set is
-the 14,313 clean validation images, or as many of them, class-balanced, as `--num_meta` says: a meta
-set takes the part of a validation set, and this is the one that the data set comes with. The 47,570
-clean training images stay unused, because methods that learn from them are compared among
-themselves. Test images are the 10,526 clean ones.
+the 47,570 clean training images, or as many of them, class-balanced, as `--num_meta` says. The
+14,313 clean validation images stay unused. Test images are the 10,526 clean ones.
 """
 
 from __future__ import annotations
@@ -40,7 +38,7 @@ CLASS_NAMES = (
 )
 PARTS = {
     "train": ("noisy_train_key_list.txt", "noisy_label_kv.txt"),
-    "meta": ("clean_val_key_list.txt", "clean_label_kv.txt"),
+    "meta": ("clean_train_key_list.txt", "clean_label_kv.txt"),
     "test": ("clean_test_key_list.txt", "clean_label_kv.txt"),
 }
 """Which list and which labels make up a part."""

@@ -9,11 +9,11 @@ NAMES = "T-Shirt Shirt Knitwear Chiffon Sweater Hoodie Windbreaker Jacket Downco
 
 @pytest.fixture
 def clothing(tmp_path, write_image):
-    """A tree of 28 noisy training images, 14 clean ones for validation and 14 for the test."""
-    keys = {"noisy_train": [], "clean_val": [], "clean_test": [], "clean_train": []}
+    """A tree of 28 noisy training images, 14 clean ones for training and 14 for the test."""
+    keys = {"noisy_train": [], "clean_train": [], "clean_test": [], "clean_val": []}
     noisy, clean = [], []
     for number in range(28 + 14 + 14):
-        part = "noisy_train" if number < 28 else "clean_val" if number < 42 else "clean_test"
+        part = "noisy_train" if number < 28 else "clean_train" if number < 42 else "clean_test"
         key = f"images/{number % 10}/{number},a.png"
         write_image(tmp_path / key, number)
         keys[part].append(key)
@@ -75,6 +75,6 @@ def test_missing_lists_and_images_are_named(clothing):
     (clothing / "images/3/3,a.png").unlink()
     with pytest.raises(FileNotFoundError, match="1 paths without a file, first images/3/3,a.png"):
         data.load("clothing1m", data_dir=str(clothing))
-    (clothing / "clean_val_key_list.txt").unlink()
-    with pytest.raises(FileNotFoundError, match="no clean_val_key_list.txt in"):
+    (clothing / "clean_train_key_list.txt").unlink()
+    with pytest.raises(FileNotFoundError, match="no clean_train_key_list.txt in"):
         data.load("clothing1m", data_dir=str(clothing))
