@@ -7,6 +7,18 @@ from gdw_tf import data, experiment
 from gdw_tf.settings import resolve
 
 
+def test_images_that_no_network_takes_are_an_error(tmp_path):
+    arrays = {}
+    for suffix in ("", "_meta", "_test"):
+        arrays |= {f"x{suffix}": np.ones((2, 9, 7, 1), np.uint8), f"y{suffix}": np.arange(2)}
+    np.savez(tmp_path / "small.npz", **arrays)
+    location = {"data_file": str(tmp_path / "small.npz")}
+    with pytest.raises(ValueError, match="too small. Received: 9 x 7 pixels; allowed: 8 x 8 and"):
+        experiment.load_source(resolve(dataset="npz"), **location)
+    settings = resolve(dataset="npz", image_size=(8, 8))
+    assert experiment.load_source(settings, **location).image_shape == (8, 8, 1)
+
+
 @pytest.mark.parametrize("balanced", [True, False])
 def test_meta_batches_are_balanced_where_the_settings_say_so(balanced):
     settings = resolve(dataset="digits", num_meta=40, meta_batch_size=20, meta_balanced=balanced)
