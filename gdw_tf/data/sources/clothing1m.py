@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import os
 
-from gdw_tf.data.sources.files import Listing, check_root, source_of_files
+from gdw_tf.data.sources.files import Listing, check_root, open_text, source_of_files
 from gdw_tf.data.sources.source import Source
 
 CLASS_NAMES = (
@@ -60,8 +60,8 @@ def load_clothing1m(
 
     Raises:
         OSError: If a list or an image is missing or cannot be read.
-        ValueError: If no folder is named, a line is not as it should be, an image has no label, or
-            a class has no training image.
+        ValueError: If no folder is named, a line is not as it should be, an image has no label or
+            two, or a class has no training image.
     """
     del download
     root = check_root("clothing1m", data_dir)
@@ -86,15 +86,17 @@ def _listing(root: str, keys: str, label_of: dict[str, str], table: str) -> List
 
 def _labels(root: str, table: str) -> dict[str, str]:
     """The name of the class of every path of a table."""
-    label_of = {}
+    names = {str(number): name for number, name in enumerate(CLASS_NAMES)}
+    label_of: dict[str, str] = {}
     for line in _lines(root, table):
         path, _, number = line.rpartition(" ")
-        if not number.isdecimal() or int(number) >= len(CLASS_NAMES):
+        if not path or number not in names:
             raise ValueError(
                 f"A line of {table} is no path and class. Received: {line}; allowed: a path, a "
                 f"blank and a number from 0 to {len(CLASS_NAMES) - 1}."
             )
-        label_of[path] = CLASS_NAMES[int(number)]
+        if label_of.setdefault(path, names[number]) != names[number]:
+            raise ValueError(f"An image has two classes in {table}. Received: {path}.")
     return label_of
 
 
@@ -102,7 +104,7 @@ def _lines(root: str, name: str) -> list[str]:
     for folder in (root, os.path.join(root, "annotations")):
         path = os.path.join(folder, name)
         if os.path.isfile(path):
-            with open(path, encoding="utf-8") as file:
+            with open_text(path) as file:
                 return [line.strip() for line in file if line.strip()]
     raise FileNotFoundError(f"A list of Clothing1M is missing. Received: no {name} in {root}.")
 

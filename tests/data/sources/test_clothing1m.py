@@ -57,6 +57,21 @@ def test_the_lists_may_stand_in_annotations(clothing):
             "Received: .*3,a.png 14; all",
         ),
         ("noisy_label_kv", "/13,a.png 0\n", "/13,a.png\n", ValueError, "is no path and class"),
+        ("noisy_label_kv", "/13,a.png 0\n", "/13,a.png ٣\n", ValueError, "is no path and class"),
+        (
+            "noisy_label_kv",
+            "images/3/13,a.png 0\n",
+            "0\n",
+            ValueError,
+            "no path and .* Received: 0",
+        ),
+        (
+            "noisy_label_kv",
+            "images/3/13,a.png 0\n",
+            "images/3/13,a.png 0\nimages/3/13,a.png 5\n",
+            ValueError,
+            "two classes in noisy_label_kv.txt. Received: images/3/13,a.png",
+        ),
         ("clean_label_kv", "30,a.png", "x,a.png", ValueError, "1 of them, first images/0/30,a.png"),
         ("clean_test_key_list", "42,a", "1,a", ValueError, "clean_test.* no label in clean_label"),
         ("noisy_label_kv", " 0\n", " 1\n", ValueError, "no training image. Received: class T-Sh"),
@@ -69,6 +84,12 @@ def test_lists_that_are_not_as_they_should_be_are_errors(name, old, new, error, 
     with pytest.raises(error, match=message) as raised:
         data.load("clothing1m", data_dir=str(clothing))
     assert "\n" not in str(raised.value)
+
+
+def test_a_list_that_is_no_text_is_an_error(clothing):
+    (clothing / "clean_label_kv.txt").write_bytes(b"images/\xff.png 3\n")
+    with pytest.raises(ValueError, match="no text in UTF-8. Received: .*clean_label_kv.txt"):
+        data.load("clothing1m", data_dir=str(clothing))
 
 
 def test_missing_lists_and_images_are_named(clothing):
