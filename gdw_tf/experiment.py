@@ -16,7 +16,7 @@ from gdw_tf.data.noise import read_matrix
 from gdw_tf.methods import METHODS, Method
 from gdw_tf.methods.meta import MetaMethod
 from gdw_tf.optimizers import CoupledAdam, CoupledSGD
-from gdw_tf.settings import Settings
+from gdw_tf.settings import MIN_SIDE, Settings
 
 
 def load_source(settings: Settings, **locations: Any) -> data.Source:
@@ -30,12 +30,19 @@ def load_source(settings: Settings, **locations: Any) -> data.Source:
         OSError: the data are not there.
         ValueError: the data are not as they should be, or are not read that way.
     """
-    return data.load(
+    source = data.load(
         settings.dataset,
         human_labels=settings.human_labels,
         image_size=settings.image_size,
         **locations,
     )
+    height, width, _ = source.image_shape
+    if min(height, width) < MIN_SIDE:
+        raise ValueError(
+            f"The images are too small. Received: {height} x {width} pixels; allowed: {MIN_SIDE} x "
+            f"{MIN_SIDE} and more."
+        )
+    return source
 
 
 def prepare_data(settings: Settings, source: data.Source) -> data.NoisyData:

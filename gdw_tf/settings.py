@@ -51,6 +51,8 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "csv": _CIFAR | _NO_NOISE | {"num_meta": None, "network": "resnet18"},
 }
 
+MIN_SIDE = 8
+"""Pixels of the shortest side: networks halve images, and random crops mirror their edges."""
 MAX_SIDE = 4096
 """Pixels of the longest side that images can be resized to."""
 
@@ -132,8 +134,10 @@ class Settings:
         _check("memory", self.memory, 0.0 <= self.memory < 1.0, "0 to below 1")
         check_scope(self.virtual_scope)
         size = self.image_size
-        fits = size is None or (len(size) == 2 and all(1 <= side <= MAX_SIDE for side in size))
-        _check("image_size", size, fits, f"height and width of 1 to {MAX_SIDE}")
+        fits = size is None or (
+            len(size) == 2 and all(MIN_SIDE <= side <= MAX_SIDE for side in size)
+        )
+        _check("image_size", size, fits, f"height and width of {MIN_SIDE} to {MAX_SIDE}")
         _check("virtual_lr", self.virtual_lr, not (self.virtual_lr or 1.0) <= 0.0, "above 0")
         is_rate = not isinstance(self.outer_lr, str) and self.outer_lr >= 0.0
         _check("outer_lr", self.outer_lr, self.outer_lr == "auto" or is_rate, "auto, or at least 0")

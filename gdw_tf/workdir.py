@@ -97,13 +97,14 @@ class Workdir:
         """The image files that were left out, with the reason; `None` if none were looked at."""
         if not self.unreadable.exists():
             return None
-        lines = self.unreadable.read_text().splitlines()
-        return dict(line.split("\t", 1) for line in lines)
+        text = self.unreadable.read_text(encoding="utf-8", errors="surrogateescape")
+        return dict(line.split("\t", 1) for line in text.split("\n") if line)
 
     def write_unreadable(self, reasons: dict[str, str]) -> None:
         """Writes unreadable.txt: on every line a path, a tabulator and a reason."""
-        lines = [f"{path}\t{reason}\n" for path, reason in reasons.items()]
-        self.unreadable.write_text("".join(lines))
+        text = "".join(f"{path}\t{reason}\n" for path, reason in reasons.items())
+        # A file's name need not be UTF-8; it is written as the bytes that it is.
+        self.unreadable.write_text(text, encoding="utf-8", errors="surrogateescape")
 
     def rows(self) -> list[dict[str, str]]:
         """The rows of metrics.csv; none where there is none."""

@@ -1,10 +1,35 @@
 from __future__ import annotations
 
+import hashlib
+
 import numpy as np
 import pytest
 
 from gdw_tf import data, experiment
 from gdw_tf.settings import resolve
+
+
+def test_images_that_no_network_takes_are_an_error(tmp_path):
+    arrays = {}
+    for suffix in ("", "_meta", "_test"):
+        arrays |= {f"x{suffix}": np.ones((2, 9, 7, 1), np.uint8), f"y{suffix}": np.arange(2)}
+    np.savez(tmp_path / "small.npz", **arrays)
+    location = {"data_file": str(tmp_path / "small.npz")}
+    with pytest.raises(ValueError, match="too small. Received: 9 x 7 pixels; allowed: 8 x 8 and"):
+        experiment.load_source(resolve(dataset="npz"), **location)
+    settings = resolve(dataset="npz", image_size=(8, 8))
+    assert experiment.load_source(settings, **location).image_shape == (8, 8, 1)
+
+
+def test_the_batches_of_a_seed_are_the_same_on_every_machine():
+    settings = resolve(dataset="digits", seed=3)  # 40 % of the labels flipped
+    source = data.load("digits")
+    noisy = experiment.prepare_data(settings, source)
+    digest = hashlib.sha256()
+    for stream in experiment.batch_streams(settings, source, noisy, initial_epoch=2):
+        for images, labels in stream.take(15).as_numpy_iterator():
+            digest.update(images.tobytes() + labels.astype("<i8").tobytes())
+    assert digest.hexdigest() == "5dd387bd7ca4687854af980b25c6cf80cad8fe905671b517bcf6c684d69ab89f"
 
 
 @pytest.mark.parametrize("balanced", [True, False])

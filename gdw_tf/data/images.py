@@ -117,12 +117,14 @@ def as_array(images: Images) -> np.ndarray:
     return decoded.batch(len(images)).get_single_element().numpy()
 
 
-def decode_image(contents: tf.Tensor | bytes, image_size: tuple[int, int]) -> tf.Tensor:
+def decode_image(
+    contents: tf.Tensor | bytes, image_size: tuple[int, int] | None = None
+) -> tf.Tensor:
     """Decodes an image and resizes it, with a triangle filter that covers what it shrinks.
 
     Args:
         contents: What stands in the file, a scalar string.
-        image_size: (height, width) wanted.
+        image_size: (height, width) wanted; `None` for the size it has.
 
     Returns:
         uint8, shape (height, width, 3).
@@ -132,7 +134,7 @@ def decode_image(contents: tf.Tensor | bytes, image_size: tuple[int, int]) -> tf
     """
     image = tf.io.decode_image(contents, channels=3, expand_animations=False)
     image.set_shape((None, None, 3))
-    return resize(image, image_size)
+    return image if image_size is None else resize(image, image_size)
 
 
 def resize(images: tf.Tensor, image_size: tuple[int, int]) -> tf.Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import numpy as np
 import PIL.Image
@@ -67,6 +68,18 @@ def test_a_folder_is_trained_on_evaluated_and_exported(folder, tmp_path, train, 
     assert "8 training images" in resumed.out
 
 
+def test_a_file_is_named_by_the_bytes_of_its_name(folder, tmp_path, train):
+    name = b"\xff\xe2\x80\xa8.png"  # no UTF-8, and a line separator
+    with open(os.path.join(os.fsencode(folder / "train/dark"), name), "wb"):
+        pass
+    given = ("--dataset=folder", f"--data_dir={folder}", *TINY)
+    for option in (), ("--resume",):
+        finished = train(tmp_path / "run", *given, *option)
+        assert finished.code == 0, finished.err
+        listed = (tmp_path / "run/unreadable.txt").read_bytes()
+        assert listed == b"train/dark/" + name + b"\tno image; allowed: JPEG, PNG, WEBP, BMP\n"
+
+
 def test_a_leak_and_too_many_unreadable_files_stop_before_the_run(folder, tmp_path, train):
     workdir = tmp_path / "run"
     given = ("--dataset=folder", f"--data_dir={folder}", *TINY)
@@ -124,7 +137,7 @@ def test_clothing1m_has_the_settings_of_the_paper(tmp_path, train):
     labels = "".join(f"{key} {number % 14}\n" for number, key in enumerate(lines))
     for name in ("noisy_label_kv", "clean_label_kv"):
         (tmp_path / f"data/{name}.txt").write_text(labels)
-    for name, start in (("noisy_train", 0), ("clean_val", 14), ("clean_test", 28)):
+    for name, start in (("noisy_train", 0), ("clean_train", 14), ("clean_test", 28)):
         keys = "\n".join(lines[start : start + 14])
         (tmp_path / f"data/{name}_key_list.txt").write_text(keys)
     given = ("--dataset=clothing1m", f"--data_dir={tmp_path / 'data'}")
@@ -149,9 +162,10 @@ def test_clothing1m_has_the_settings_of_the_paper(tmp_path, train):
         (["--image_size=8,8"], "digits does not take image_size"),
         (["--human_labels=worst"], "digits does not take human_labels"),
         (["--data_file=a.npz"], "digits does not take data_file"),
-        (["--image_size=8"], "image_size=(8,); allowed: height and width of 1 to 4096"),
-        (["--image_size=0,8"], "image_size=(0, 8); allowed: height and width of 1 to 4096"),
+        (["--image_size=8"], "image_size=(8,); allowed: height and width of 8 to 4096"),
+        (["--image_size=0,8"], "image_size=(0, 8); allowed: height and width of 8 to 4096"),
         (["--image_size=8,5000"], "image_size=(8, 5000); allowed: height and width"),
+        (["--image_size=7,8"], "image_size=(7, 8); allowed: height and width of 8 to 4096"),
         (["--image_size=8xx8"], "image_size must be two numbers. Received: 8xx8"),
         (["--max_unreadable=2"], "max_unreadable=2.0; allowed: 0 to 1"),
     ],

@@ -17,6 +17,8 @@ import inspect
 import pkgutil
 from typing import Any, Protocol
 
+import tensorflow as tf
+
 from gdw_tf.data.sources.source import Source
 
 _FAMILY = ":NAME"
@@ -67,6 +69,7 @@ def load(
 
     Raises:
         FileNotFoundError: If the data are not there and `download` is false.
+        OSError: If the data cannot be read.
         ValueError: If there is no source of that name, it does not take an option, or the data
             are not as they should be.
     """
@@ -87,7 +90,11 @@ def load(
             )
     if registered.endswith(_FAMILY):
         options["name"] = name.partition(":")[2]
-    return loader(data_dir=data_dir, download=download, **options)
+    try:
+        return loader(data_dir=data_dir, download=download, **options)
+    except tf.errors.OpError as error:
+        reason = error.message.rpartition("}} ")[2]  # without the operation's name
+        raise OSError(f"The data of {name} cannot be read: {reason}") from error
 
 
 def _loaders() -> dict[str, Loader]:

@@ -9,17 +9,15 @@ About 38 % of the labels are wrong. Below `--data_dir` stand the files as they a
     noisy_label_kv.txt, clean_label_kv.txt             lines of a path and a class, 0 to 13
 
 (the lists may also stand in annotations/). Training uses the million noisy labels. The meta set is
-the 14,313 clean validation images, or as many of them, class-balanced, as `--num_meta` says: a meta
-set takes the part of a validation set, and this is the one that the data set comes with. The 47,570
-clean training images stay unused, because methods that learn from them are compared among
-themselves. Test images are the 10,526 clean ones.
+the 47,570 clean training images, or as many of them, class-balanced, as `--num_meta` says. The
+14,313 clean validation images stay unused. Test images are the 10,526 clean ones.
 """
 
 from __future__ import annotations
 
 import os
 
-from gdw_tf.data.sources.files import Listing, check_root, source_of_files
+from gdw_tf.data.sources.files import Listing, check_root, open_text, source_of_files
 from gdw_tf.data.sources.source import Source
 
 CLASS_NAMES = (
@@ -40,7 +38,7 @@ CLASS_NAMES = (
 )
 PARTS = {
     "train": ("noisy_train_key_list.txt", "noisy_label_kv.txt"),
-    "meta": ("clean_val_key_list.txt", "clean_label_kv.txt"),
+    "meta": ("clean_train_key_list.txt", "clean_label_kv.txt"),
     "test": ("clean_test_key_list.txt", "clean_label_kv.txt"),
 }
 """Which list and which labels make up a part."""
@@ -62,8 +60,8 @@ def load_clothing1m(
 
     Raises:
         OSError: If a list or an image is missing or cannot be read.
-        ValueError: If no folder is named, a line is not as it should be, an image has no label, or
-            a class has no training image.
+        ValueError: If no folder is named, a line is not as it should be, an image has no label or
+            two, or a class has no training image.
     """
     del download
     root = check_root("clothing1m", data_dir)
@@ -88,15 +86,17 @@ def _listing(root: str, keys: str, label_of: dict[str, str], table: str) -> List
 
 def _labels(root: str, table: str) -> dict[str, str]:
     """The name of the class of every path of a table."""
-    label_of = {}
+    names = {str(number): name for number, name in enumerate(CLASS_NAMES)}
+    label_of: dict[str, str] = {}
     for line in _lines(root, table):
         path, _, number = line.rpartition(" ")
-        if not number.isdecimal() or int(number) >= len(CLASS_NAMES):
+        if not path or number not in names:
             raise ValueError(
                 f"A line of {table} is no path and class. Received: {line}; allowed: a path, a "
                 f"blank and a number from 0 to {len(CLASS_NAMES) - 1}."
             )
-        label_of[path] = CLASS_NAMES[int(number)]
+        if label_of.setdefault(path, names[number]) != names[number]:
+            raise ValueError(f"An image has two classes in {table}. Received: {path}.")
     return label_of
 
 
@@ -104,7 +104,7 @@ def _lines(root: str, name: str) -> list[str]:
     for folder in (root, os.path.join(root, "annotations")):
         path = os.path.join(folder, name)
         if os.path.isfile(path):
-            with open(path, encoding="utf-8") as file:
+            with open_text(path) as file:
                 return [line.strip() for line in file if line.strip()]
     raise FileNotFoundError(f"A list of Clothing1M is missing. Received: no {name} in {root}.")
 

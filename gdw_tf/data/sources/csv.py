@@ -9,8 +9,9 @@ tables, in alphabetical order, or in that of their numbers if all are whole numb
 from __future__ import annotations
 
 import csv
+import os
 
-from gdw_tf.data.sources.files import Listing, check_root, source_of_files
+from gdw_tf.data.sources.files import Listing, check_root, open_text, source_of_files
 from gdw_tf.data.sources.source import Source
 
 COLUMNS = ("path", "label")
@@ -49,29 +50,38 @@ def load_csv(
     tables = {"train": train_csv, "meta": meta_csv, "test": test_csv}
     listings = {part: _read(part, table) for part, table in tables.items()}
     labels = set().union(*(listing.labels for listing in listings.values()))
-    whole_numbers = all(label.isdecimal() for label in labels)
-    class_names = sorted(labels, key=int if whole_numbers else None)
+    class_names = sorted(labels)
+    if all(label.isdecimal() for label in labels):
+        class_names.sort(key=int)
     return source_of_files("csv", root, listings, class_names, image_size)
 
 
 def _read(part: str, table: str | None) -> Listing:
     if table is None:
         raise ValueError(f"The data set csv needs three tables. Received: no {part}_csv.")
+    try:
+        with open_text(os.path.expanduser(table)) as file:
+            return _listing(table, csv.DictReader(file))
+    except csv.Error as error:
+        raise ValueError(f"This is no table. Received: {table}: {error}.") from error
+
+
+def _listing(table: str, rows: csv.DictReader) -> Listing:
+    columns = list(rows.fieldnames or ())
+    if any(columns.count(column) != 1 for column in COLUMNS):
+        raise ValueError(
+            f"A table must have the columns {' and '.join(COLUMNS)}, once. Received: {table} with "
+            f"{', '.join(columns) or 'no header'}."
+        )
     paths, labels = [], []
-    with open(table, newline="", encoding="utf-8-sig") as file:
-        rows = csv.DictReader(file)
-        if not set(COLUMNS) <= set(rows.fieldnames or ()):
+    for row in rows:
+        if not row["path"] or not row["label"] or rows.restkey in row:
             raise ValueError(
-                f"A table must have the columns {' and '.join(COLUMNS)}. Received: {table} with "
-                f"{', '.join(rows.fieldnames or ()) or 'no header'}."
+                "A row must have a path and a label, and no more fields than the header. "
+                f"Received: line {rows.line_num} of {table}."
             )
-        for row in rows:
-            if not row["path"] or not row["label"]:
-                raise ValueError(
-                    f"A row lacks its path or its label. Received: line {rows.line_num} of {table}."
-                )
-            paths.append(row["path"])
-            labels.append(row["label"])
+        paths.append(row["path"])
+        labels.append(row["label"])
     return Listing(paths, labels)
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple, TextIO
 
 import numpy as np
 
@@ -44,9 +46,13 @@ def source_of_files(
 
     Raises:
         FileNotFoundError: If an image is missing.
-        ValueError: If a part has no images, a label is no class, a class has no training image, or
-            a file is not below the root.
+        ValueError: If a part has no images, a label is no class, there are less than two classes,
+            one has no training image or a name that cannot be printed, or a file is not below the
+            root.
     """
+    for label in class_names:
+        if any(unicodedata.category(character) in ("Cc", "Cs") for character in label):
+            raise ValueError(f"The name of a class must be readable text. Received: {label!r}.")
     numbers = {label: number for number, label in enumerate(class_names)}
     x, y = {}, {}
     for part, (paths, labels) in listings.items():
@@ -78,11 +84,16 @@ def source_of_files(
 
 
 def check_every_class(y_train: np.ndarray, class_names: Sequence[str]) -> None:
-    """Checks that every class has a training image.
+    """Checks that there are two classes or more, and that every one has a training image.
 
     Raises:
-        ValueError: If one has none.
+        ValueError: If that is not so.
     """
+    if len(class_names) < 2:
+        raise ValueError(
+            f"There is nothing to tell apart. Received: the class {', '.join(class_names)}; "
+            "allowed: two classes or more."
+        )
     counts = np.bincount(y_train, minlength=len(class_names))
     if not counts.all():
         empty = class_names[int(np.argmin(counts))]
@@ -107,6 +118,21 @@ def check_root(name: str, data_dir: str | None) -> str:
     if not os.path.isdir(root):
         raise NotADirectoryError(f"There is no such folder. Received: data_dir={data_dir}.")
     return root
+
+
+@contextlib.contextmanager
+def open_text(path: str) -> Iterator[TextIO]:
+    """Opens a list or a table for reading; it gives the lines with their ends.
+
+    Raises:
+        OSError: If it cannot be read.
+        ValueError: If what is read is no text in UTF-8.
+    """
+    with open(path, newline="", encoding="utf-8-sig") as file:
+        try:
+            yield file
+        except UnicodeDecodeError as error:
+            raise ValueError(f"This is no text in UTF-8. Received: {path}.") from error
 
 
 def _check_paths(root: str, paths: Iterable[str]) -> None:

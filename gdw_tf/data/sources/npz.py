@@ -13,7 +13,9 @@ training images' channels.
 
 from __future__ import annotations
 
+import os
 import zipfile
+import zlib
 
 import numpy as np
 
@@ -42,19 +44,19 @@ def load_npz(
         image_size: (height, width) to resize all images to; `None` for the size they have.
 
     Returns:
-        The data set. Its classes are 0 to the highest label, and their names these numbers; the
-        labels are not known to be true; the clean set is the meta set.
+        The data set. Its classes are 0 to the highest label of the training images, and their names
+        these numbers; the labels are not known to be true; the clean set is the meta set.
 
     Raises:
         OSError: If the file cannot be read.
         TypeError: If labels are not integers.
-        ValueError: If no file is named, an array is missing or not as it should be, or a class
-            has no training image.
+        ValueError: If no file is named, an array is missing, not as it should be or too large, or
+            a class has no training image.
     """
     del data_dir, download
     if data_file is None:
         raise ValueError("The data set npz needs a file. Received: data_file=None.")
-    arrays = _read(data_file)
+    arrays = _read(os.path.expanduser(data_file))
     parts = {
         part: (_images(f"x{suffix}", arrays, image_size), arrays[f"y{suffix}"])
         for part, suffix in _SUFFIXES.items()
@@ -64,12 +66,14 @@ def load_npz(
         raise ValueError(
             f"All images must be of one shape. Received: {', '.join(map(str, sorted(shapes)))}."
         )
-    num_classes = max(2, 1 + max(int(y.max(initial=0)) for _, y in parts.values()))
+    # As every class has a training image, there are no more classes than these.
+    y_train = check_labels("y", parts["train"][1], max(2, parts["train"][1].size))
+    class_names = tuple(map(str, range(max(2, 1 + y_train.max()))))
+    check_every_class(y_train, class_names)
     labels = {
-        part: check_labels(f"y{_SUFFIXES[part]}", y, num_classes) for part, (_, y) in parts.items()
+        part: check_labels(f"y{_SUFFIXES[part]}", y, len(class_names))
+        for part, (_, y) in parts.items()
     }
-    class_names = tuple(map(str, range(num_classes)))
-    check_every_class(labels["train"], class_names)
     mean, std = channel_statistics(parts["train"][0])
     return Source(
         name="npz",
@@ -89,12 +93,17 @@ def load_npz(
 
 def _read(data_file: str) -> dict[str, np.ndarray]:
     names = [f"{axis}{suffix}" for axis in "xy" for suffix in _SUFFIXES.values()]
+    with open(data_file, "rb") as file:
+        if not zipfile.is_zipfile(file):
+            raise ValueError(f"This is no archive of numpy.savez. Received: {data_file}.")
     try:
         with np.load(data_file, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in names if name in archive}
+            arrays = {name: np.asarray(archive[name]) for name in names if name in archive}
             found = ", ".join(archive)
-    except (zipfile.BadZipFile, ValueError, TypeError, EOFError) as error:
-        raise ValueError(f"This is no archive of numpy.savez. Received: {data_file}.") from error
+    except (zipfile.BadZipFile, zlib.error, ValueError, EOFError, MemoryError) as error:
+        raise ValueError(
+            f"An array of this archive cannot be read. Received: {data_file}: {error}."
+        ) from error
     if missing := [name for name in names if name not in arrays]:
         raise ValueError(
             f"Arrays are missing from {data_file}. Received: {found}; missing: "
@@ -107,7 +116,7 @@ def _images(
     name: str, arrays: dict[str, np.ndarray], image_size: tuple[int, int] | None
 ) -> np.ndarray:
     images = arrays[name]
-    if images.dtype != np.uint8 or images.ndim not in (3, 4) or not len(images):
+    if images.dtype != np.uint8 or images.ndim not in (3, 4) or not images.size:
         raise ValueError(
             f"{name} must be images. Received: {images.dtype} of shape {images.shape}; allowed: "
             "uint8 of shape (N, height, width, channels) or (N, height, width)."

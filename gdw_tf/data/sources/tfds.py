@@ -49,9 +49,11 @@ def prepared_builder(
 
     Raises:
         FileNotFoundError: If the data are not there and are not to be or cannot be downloaded.
-        ValueError: If TensorFlow Datasets has no such name.
+        ValueError: If TensorFlow Datasets has no such name or version, or the data's description
+            is damaged.
     """
     import tensorflow_datasets as tfds
+    from google.protobuf import json_format
 
     try:
         builder = tfds.builder(name, data_dir=data_dir)
@@ -60,6 +62,8 @@ def prepared_builder(
             f"TensorFlow Datasets has no such data set. Received: {name}; allowed: a name of its "
             "catalogue, or of prepared data in data_dir."
         ) from error
+    except (AssertionError, json_format.Error) as error:  # no such version; a damaged description
+        raise ValueError(str(error)) from error
     check(builder)
     if not download and not builder.is_prepared():
         raise FileNotFoundError(

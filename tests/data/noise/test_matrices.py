@@ -203,6 +203,20 @@ def test_corrupted_labels_are_the_same_on_every_machine(kind, digest):
     assert hashlib.sha256(given_labels.astype("<i8").tobytes()).hexdigest() == digest
 
 
+def test_labels_from_a_matrix_of_ones_own_are_the_same_on_every_machine():
+    row = np.array([8, 4, 2, 1, 1, 0, 0, 0, 0, 0]) / 16  # exact in binary
+    matrix = np.stack([np.roll(row, shift) for shift in range(10)])
+    given_labels = corrupt(
+        np.tile(np.arange(10), 500),
+        transition_matrix("matrix", 10, 0.0, matrix=matrix),
+        generator(1, "noise"),
+    )
+    assert (
+        hashlib.sha256(given_labels.astype("<i8").tobytes()).hexdigest()
+        == "340c6ce04007487ceedefca8b6838f31b24be2fa786a16ed0de1e55b10189952"
+    )
+
+
 @pytest.mark.parametrize("rate", [-0.1, 1.5, float("nan")])
 @pytest.mark.parametrize(
     "make",

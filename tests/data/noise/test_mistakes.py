@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import hashlib
+
 import numpy as np
 import pytest
 
-from gdw_tf.data.noise import asymmetric_matrix, asymmetric_targets
+from gdw_tf.data.noise import asymmetric_matrix, asymmetric_targets, corrupt
 from gdw_tf.data.noise.mistakes import CIFAR100_SUPERCLASSES
+from gdw_tf.data.random import generator
 
 CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
@@ -82,3 +85,12 @@ def test_other_classes_are_an_error_that_says_which_have_mistakes(names, message
 def test_a_rate_out_of_range_is_an_error(rate):
     with pytest.raises(ValueError, match=f"Received: rate={rate}; allowed: 0 to 1"):
         asymmetric_matrix(CIFAR10, rate)
+
+
+def test_corrupted_labels_are_the_same_on_every_machine():
+    matrix = asymmetric_matrix(cifar100_names(), 0.4)
+    given = corrupt(np.tile(np.arange(100), 50), matrix, generator(1, "noise"))
+    assert (
+        hashlib.sha256(given.astype("<i8").tobytes()).hexdigest()
+        == "3dd2c90fa8ce7078bb7ab3dcfad9c4aeb728d6577e401ae93dda275d733eef1a"
+    )

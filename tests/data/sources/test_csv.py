@@ -49,6 +49,13 @@ def test_whole_numbers_are_ordered_as_numbers(tables):
     assert source.y_meta.tolist() == [1, 1, 0, 0]
 
 
+def test_labels_of_one_number_have_an_order(tables):
+    for part in ("train", "meta", "test"):
+        rewrite(tables[f"{part}_csv"], ",cat", ",1")
+        rewrite(tables[f"{part}_csv"], ",dog", ",01")
+    assert data.load("csv", **tables).class_names == ("01", "1")
+
+
 def test_columns_may_stand_in_any_order_beside_others(tables, tmp_path):
     (tmp_path / "meta.csv").write_text(
         '\ufefflabel,size,path\ncat,3,meta/cat/0.png\ndog,4,"meta/dog/0.png"\n', encoding="utf-8"
@@ -59,8 +66,17 @@ def test_columns_may_stand_in_any_order_beside_others(tables, tmp_path):
 @pytest.mark.parametrize(
     ("old", "new", "error", "message"),
     [
-        ("path,label", "file,label", ValueError, "columns path and label. Received: .*file, label"),
+        (
+            "path,label",
+            "file,label",
+            ValueError,
+            "columns path and label.* Received: .*file, label",
+        ),
+        ("path,label", "path,label,path", ValueError, "once. Received: .*path, label, path"),
         ("train/cat/0.png,cat", "train/cat/0.png,", ValueError, "Received: line 2 of .*train.csv"),
+        ("train/cat/0.png,cat", "train/cat/0,1.png,cat", ValueError, "Received: line 2 of .*.csv"),
+        ("train/cat/0.png,cat", "9" * 200_000 + ",cat", ValueError, "no table. Received: .*limit"),
+        ("0.png,cat", '0.png,"ca\nt"', ValueError, r"must be readable text. Received: 'ca\\nt'"),
         (
             "train/cat/0.png",
             "train/cat/7.png",
@@ -87,6 +103,21 @@ def test_a_table_that_is_not_as_it_should_be_is_an_error(old, new, error, messag
     with pytest.raises(error, match=message) as raised:
         data.load("csv", **tables)
     assert "\n" not in str(raised.value)
+
+
+def test_a_table_that_is_no_text_is_an_error(tables):
+    for contents in ("path,label\nmeta/cat/0.png,größe".encode("latin1"), bytes(range(256))):
+        with open(tables["meta_csv"], "wb") as file:
+            file.write(contents)
+        with pytest.raises(ValueError, match="no text in UTF-8. Received: .*meta.csv"):
+            data.load("csv", **tables)
+
+
+def test_one_class_is_not_enough(tables):
+    for part in ("train", "meta", "test"):
+        rewrite(tables[f"{part}_csv"], ",dog", ",cat")
+    with pytest.raises(ValueError, match="nothing to tell apart. Received: the class cat"):
+        data.load("csv", **tables)
 
 
 def test_all_tables_are_needed(tables):

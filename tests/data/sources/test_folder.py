@@ -7,6 +7,8 @@ import pytest
 
 from gdw_tf import data
 
+PARTS = ("train", "meta", "test")
+
 
 def load(folder, **options):
     return data.load("folder", data_dir=str(folder), **options)
@@ -63,6 +65,21 @@ def test_links_may_lead_within_the_folder_but_not_out_of_it(image_folder, write_
             lambda tree: (tree / "train/cat/0.png").rename(tree / "train/cat/0\t.png"),
             ValueError,
             "control character",
+        ),
+        (
+            lambda tree: [(tree / part / "cat").rename(tree / part / "c\nat") for part in PARTS],
+            ValueError,
+            "name of a class must be readable text",
+        ),
+        (
+            lambda tree: [shutil.rmtree(tree / part / "dog") for part in PARTS],
+            ValueError,
+            "nothing to tell apart. Received: the class cat",
+        ),
+        (
+            lambda tree: (tree / "train/cat/9.png").mkdir(),
+            FileNotFoundError,
+            "1 paths without a file, first train/cat/9.png",
         ),
         (
             lambda tree: (tree / "train/cat/lost.png").symlink_to(tree / "nowhere.png"),

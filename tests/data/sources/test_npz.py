@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import io
+import zipfile
+
 import numpy as np
 import pytest
 
@@ -56,13 +59,47 @@ def test_grey_images_get_a_channel_and_images_are_resized(write):
         ({"y": np.arange(9) - 1}, ValueError, "labels from -1 to 7"),
         ({"y": np.arange(9.0)}, TypeError, "y must be class indices"),
         ({"y": np.zeros(9, int)}, ValueError, "no training image. Received: class 1;"),
-        ({"y": np.arange(9).astype(object)}, ValueError, "no archive of numpy.savez"),
+        ({"y": np.arange(9).astype(object)}, ValueError, "cannot be read.*Object arrays cannot be"),
+        ({"y": np.full(9, np.nan)}, TypeError, "y must be class indices. Received: dtype float64"),
+        ({"y": np.array(list("abcabcabc"))}, TypeError, "y must be class indices"),
+        ({"y": np.eye(9, dtype=int)}, ValueError, r"one class index an example.*shape \(9, 9\)"),
+        ({"y": np.int64(3)}, ValueError, r"one class index an example. Received: shape \(\)"),
+        ({"y": np.array([*range(8), 10**12])}, ValueError, "to 1000000000000; allowed: 0 to 8"),
+        ({"y_test": np.array([*range(5), 10**12])}, ValueError, "y_test holds .*allowed: 0 to 2"),
+        ({"x": np.zeros((9, 6, 8, 0), np.uint8)}, ValueError, r"x must be images.*\(9, 6, 8, 0\)"),
     ],
 )
 def test_an_archive_that_is_not_as_it_should_be_is_an_error(changes, error, message, write):
     with pytest.raises(error, match=message) as raised:
         data.load("npz", data_file=write(**changes))
     assert "\n" not in str(raised.value)
+
+
+def test_an_archive_that_is_damaged_is_an_error(tmp_path):
+    path = tmp_path / "own.npz"
+    np.savez_compressed(path, **arrays())
+    whole = bytearray(path.read_bytes())
+    whole[500:600] = bytes(100)
+    path.write_bytes(whole)
+    with pytest.raises(ValueError, match="cannot be read. Received: .*own.npz: "):
+        data.load("npz", data_file=str(path))
+
+    header = io.BytesIO()
+    shape = (10**12, 6, 8, 3)
+    np.lib.format.write_array_header_1_0(
+        header, {"descr": "|u1", "fortran_order": False, "shape": shape}
+    )
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in arrays():
+            archive.writestr(f"{name}.npy", header.getvalue())
+    with pytest.raises(ValueError, match="own.npz: Unable to allocate"):
+        data.load("npz", data_file=str(path))
+
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in arrays():
+            archive.writestr(name, b"no array")
+    with pytest.raises(ValueError, match="x must be images. Received: .S8"):
+        data.load("npz", data_file=str(path))
 
 
 def test_a_file_that_is_no_archive_is_an_error(tmp_path):

@@ -151,6 +151,23 @@ def test_a_name_that_is_not_in_the_catalogue_is_an_error(tmp_path):
         data.load("tfds:no_such_set", data_dir=str(tmp_path), download=False)
 
 
+def test_a_version_that_there_is_not_and_a_damaged_description_are_errors(tmp_path):
+    with pytest.raises(ValueError, match="cannot be loaded at version 9.9.9"):
+        data.load("tfds:mnist:9.9.9", data_dir=str(tmp_path), download=False)
+    (tmp_path / "mnist/3.0.1").mkdir(parents=True)
+    (tmp_path / "mnist/3.0.1/dataset_info.json").write_text("{")
+    with pytest.raises(ValueError, match="Failed to load JSON"):
+        data.load("tfds:mnist", data_dir=str(tmp_path), download=False)
+
+
+def test_data_that_cannot_be_read_are_an_error(load, tmp_path):
+    builder = TinyBuilder({"train": 12})
+    lost = tf.data.TFRecordDataset(str(tmp_path / "lost.tfrecord"))
+    builder.as_dataset = lambda **_: lost.map(lambda _: {"image": IMAGES[0], "label": 0})
+    with pytest.raises(OSError, match="data of tfds:tiny/odd cannot be read: /.*lost.tfrecord; No"):
+        load(builder)
+
+
 def test_what_must_be_downloaded_by_hand_is_one_line(load):
     builder = TinyBuilder({"train": 3})
 
