@@ -14,6 +14,7 @@ from gdw_tf import data, networks
 from gdw_tf.data.noise import read_matrix
 from gdw_tf.methods import METHODS, Method
 from gdw_tf.methods.meta import MetaMethod
+from gdw_tf.metrics import Accuracy
 from gdw_tf.optimizers import CoupledAdam, CoupledSGD
 from gdw_tf.settings import Settings
 
@@ -79,7 +80,7 @@ def build_model(settings: Settings, source: data.Source) -> Method:
         optimizers["weight_optimizer"] = CoupledAdam(
             settings.weight_net_learning_rate, weight_decay=settings.weight_net_weight_decay
         )
-    model.compile(**optimizers, metrics=["accuracy"])
+    model.compile(**optimizers, metrics=[Accuracy()])
     return model
 
 
@@ -96,22 +97,24 @@ def batch_streams(
     # An epoch of so many steps need not be a whole pass over the training set.
     steps_per_pass = -(-len(noisy.y_train) // settings.batch_size)
     passes, steps_into_pass = divmod(initial_epoch * steps, steps_per_pass)
-    augment = source.augment if settings.augment is None else settings.augment
-    common = {"seed": settings.seed, "augment": augment}
+    augmentation = settings.augmentation(source.augment)
     training = data.training_batches(
         noisy.x_train,
         noisy.y_train,
         batch_size=settings.batch_size,
+        seed=settings.seed,
+        augmentation=augmentation,
+        num_classes=source.num_classes,
         initial_epoch=passes,
-        **common,
     ).skip(steps_into_pass)
     meta = data.meta_batches(
         noisy.x_meta,
         noisy.y_meta,
         batch_size=settings.meta_batch_size,
+        seed=settings.seed,
         steps_per_epoch=steps,
         balanced=settings.meta_balanced,
+        augment=augmentation.crop_and_flip,
         initial_epoch=initial_epoch,
-        **common,
     )
     return training, meta

@@ -76,6 +76,9 @@ class Settings:
     human_labels: str | None = None
     image_size: tuple[int, int] | None = None
     augment: bool | None = None
+    randaugment: float = 0.0
+    cutout: float = 0.0
+    mixup: float = 0.0
     max_unreadable: float = 0.05
     allow_leak: bool = False
     method: str = "gdw"
@@ -123,6 +126,7 @@ class Settings:
             0.0 < self.imbalance_factor <= 1.0,
             "above 0, up to 1",
         )
+        self.augmentation(by_default=False)  # checks its own numbers
         size = self.image_size
         fits = size is None or (len(size) == 2 and all(1 <= side <= MAX_SIDE for side in size))
         _check("image_size", size, fits, f"height and width of 1 to {MAX_SIDE}")
@@ -141,6 +145,20 @@ class Settings:
                 f"noise_file belongs to noise=matrix. Received: noise={self.noise}, "
                 f"noise_file={self.noise_file}; allowed: both or neither."
             )
+
+    def augmentation(self, by_default: bool) -> data.Augmentation:
+        """The augmentation of the training set.
+
+        Args:
+            by_default: whether images of the data set are cropped and flipped unless the user
+                says otherwise.
+        """
+        return data.Augmentation(
+            crop_and_flip=by_default if self.augment is None else self.augment,
+            randaugment=self.randaugment,
+            cutout=self.cutout,
+            mixup=self.mixup,
+        )
 
 
 def resolve(**given: Any) -> Settings:
