@@ -226,8 +226,9 @@ def _stream(
         )
 
     epochs = tf.data.Dataset.counter(initial_epoch)
-    endless = tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY)
-    return epochs.flat_map(epoch_batches).apply(endless).prefetch(tf.data.AUTOTUNE)
+    # There is nothing left to repeat, but so `tf.data` knows that the stream has no end.
+    # (`tf.distribute` cannot shard a data set that says so by `assert_cardinality`.)
+    return epochs.flat_map(epoch_batches).repeat().prefetch(tf.data.AUTOTUNE)
 
 
 def _tensors(arrays: Any) -> Any:
