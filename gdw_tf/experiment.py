@@ -15,6 +15,7 @@ from gdw_tf import data, losses, networks
 from gdw_tf.data.noise import read_matrix
 from gdw_tf.methods import METHODS, Method
 from gdw_tf.methods.meta import MetaMethod
+from gdw_tf.metrics import Accuracy
 from gdw_tf.optimizers import CoupledAdam, CoupledSGD
 from gdw_tf.settings import MIN_SIDE, Settings
 
@@ -90,7 +91,7 @@ def build_model(settings: Settings, source: data.Source, noisy: data.NoisyData) 
         optimizers["weight_optimizer"] = CoupledAdam(
             settings.weight_net_learning_rate, weight_decay=settings.weight_net_weight_decay
         )
-    model.compile(**optimizers, metrics=["accuracy"])
+    model.compile(**optimizers, metrics=[Accuracy()])
     return model
 
 
@@ -110,14 +111,15 @@ def batch_streams(
     # An epoch of so many steps need not be a whole pass over the training set.
     steps_per_pass = -(-len(noisy.y_train) // settings.batch_size)
     passes, steps_into_pass = divmod(initial_epoch * steps, steps_per_pass)
-    augment = source.augment if settings.augment is None else settings.augment
-    common = {"seed": settings.seed, "augment": augment}
+    augmentation = settings.augmentation(source.augment)
     training = data.training_batches(
         noisy.x_train,
         (noisy.y_train, np.arange(len(noisy.y_train))),
         batch_size=settings.batch_size,
+        seed=settings.seed,
+        augmentation=augmentation,
+        num_classes=source.num_classes,
         initial_epoch=passes,
-        **common,
     )
     training = training.map(lambda images, rest: (images, rest[0], None, rest[1]))
     training = training.skip(steps_into_pass)
@@ -125,9 +127,10 @@ def batch_streams(
         noisy.x_meta,
         noisy.y_meta,
         batch_size=settings.meta_batch_size,
+        seed=settings.seed,
         steps_per_epoch=steps,
         balanced=settings.meta_balanced,
+        augment=augmentation.crop_and_flip,
         initial_epoch=initial_epoch,
-        **common,
     )
     return training, meta

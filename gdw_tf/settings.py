@@ -79,6 +79,9 @@ class Settings:
     human_labels: str | None = None
     image_size: tuple[int, int] | None = None
     augment: bool | None = None
+    randaugment: float = 0.0
+    cutout: float = 0.0
+    mixup: float = 0.0
     max_unreadable: float = 0.05
     allow_leak: bool = False
     method: str = "gdw"
@@ -133,6 +136,7 @@ class Settings:
         )
         _check("memory", self.memory, 0.0 <= self.memory < 1.0, "0 to below 1")
         check_scope(self.virtual_scope)
+        self.augmentation(by_default=False)  # checks its own numbers
         size = self.image_size
         fits = size is None or (
             len(size) == 2 and all(MIN_SIDE <= side <= MAX_SIDE for side in size)
@@ -153,6 +157,20 @@ class Settings:
                 f"noise_file belongs to noise=matrix. Received: noise={self.noise}, "
                 f"noise_file={self.noise_file}; allowed: both or neither."
             )
+
+    def augmentation(self, by_default: bool) -> data.Augmentation:
+        """The augmentation of the training set.
+
+        Args:
+            by_default: whether images of the data set are cropped and flipped unless the user
+                says otherwise.
+        """
+        return data.Augmentation(
+            crop_and_flip=by_default if self.augment is None else self.augment,
+            randaugment=self.randaugment,
+            cutout=self.cutout,
+            mixup=self.mixup,
+        )
 
 
 def resolve(**given: Any) -> Settings:

@@ -75,6 +75,20 @@ GROUPS = {
             "augment", None, "Crop and flip at random; by default all but the digits."
         ),
         flags.DEFINE_float(
+            "randaugment",
+            0.0,
+            "Magnitude of RandAugment on training images, 0 to 10; 0 for none.",
+        ),
+        flags.DEFINE_float(
+            "cutout",
+            0.0,
+            "Side of the square cut out of each training image, as a share of the image's, 0 to 1; "
+            "0 for none.",
+        ),
+        flags.DEFINE_float(
+            "mixup", 0.0, "Alpha of mixup of training images and their labels; 0 for none."
+        ),
+        flags.DEFINE_float(
             "max_unreadable", 0.05, "Share of unreadable files from which on there is no training."
         ),
         flags.DEFINE_bool(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 
 import numpy as np
@@ -27,7 +28,7 @@ def test_the_batches_of_a_seed_are_the_same_on_every_machine():
     noisy = experiment.prepare_data(settings, source)
     digest = hashlib.sha256()
     for stream in experiment.batch_streams(settings, source, noisy, initial_epoch=2):
-        for images, labels in stream.take(15).as_numpy_iterator():
+        for images, labels, *_ in stream.take(15).as_numpy_iterator():
             digest.update(images.tobytes() + labels.astype("<i8").tobytes())
     assert digest.hexdigest() == "5dd387bd7ca4687854af980b25c6cf80cad8fe905671b517bcf6c684d69ab89f"
 
@@ -42,3 +43,20 @@ def test_meta_batches_are_balanced_where_the_settings_say_so(balanced):
         np.bincount(labels, minlength=10).tolist() for _, labels in meta.take(3).as_numpy_iterator()
     ]
     assert (counts == [[2] * 10] * 3) == balanced
+
+
+def test_only_training_images_are_mixed_and_erased():
+    plain = resolve(dataset="digits", num_meta=40)
+    source = data.load("digits")
+    noisy = experiment.prepare_data(plain, source)
+    erased = dataclasses.replace(plain, mixup=1.0, cutout=1.0)
+    (training, meta), (_, plain_meta) = (
+        experiment.batch_streams(settings, source, noisy, initial_epoch=0)
+        for settings in (erased, plain)
+    )
+    images, labels, *_ = next(iter(training))
+    assert labels.shape == (100, 10)
+    assert len(np.unique(images)) == 1  # nothing is left of them
+    for one, other in zip(meta.take(2), plain_meta.take(2), strict=True):
+        np.testing.assert_array_equal(one[0], other[0])
+        np.testing.assert_array_equal(one[1], other[1])

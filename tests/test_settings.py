@@ -32,6 +32,22 @@ def test_labels_that_come_as_they_are_get_no_noise(dataset):
     assert (settings.batch_size, settings.learning_rate) == (100, 0.1)
 
 
+@pytest.mark.parametrize(
+    "augment, by_default, cropped",
+    [
+        (None, True, True),
+        (None, False, False),
+        (True, False, True),
+        (False, True, False),
+    ],
+)
+def test_images_are_cropped_by_default_where_the_data_set_allows_it(augment, by_default, cropped):
+    settings = resolve(augment=augment, randaugment=3.0, cutout=0.5, mixup=0.2)
+    assert settings.augmentation(by_default) == data.Augmentation(
+        crop_and_flip=cropped, randaugment=3.0, cutout=0.5, mixup=0.2
+    )
+
+
 def test_a_family_without_a_name_is_no_data_set():
     with pytest.raises(ValueError, match="dataset=tfds; allowed: cifar10, .*tfds:NAME"):
         resolve(dataset="tfds")

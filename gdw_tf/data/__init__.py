@@ -1,9 +1,9 @@
 """Data: sources of images, label noise, imbalance, the meta set, and streams of batches."""
 
+from gdw_tf.data.augmentation import Augmentation, crop_and_flip
 from gdw_tf.data.images import ImageFiles
 from gdw_tf.data.orders import shuffled_pass
 from gdw_tf.data.pipeline import (
-    augment_batch,
     evaluation_batches,
     gather_batches,
     meta_batches,
@@ -15,11 +15,12 @@ from gdw_tf.data.sources import load, names, registered_name
 from gdw_tf.data.sources.source import Source
 
 __all__ = [
+    "Augmentation",
     "ImageFiles",
     "NoisyData",
     "Scan",
     "Source",
-    "augment_batch",
+    "crop_and_flip",
     "evaluation_batches",
     "gather_batches",
     "load",

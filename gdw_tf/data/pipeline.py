@@ -5,7 +5,7 @@ seed and of a position in the stream, never of what ran before. A position is fo
 (see `gdw_tf.data.orders`):
 
     key(seed, stream) -> epoch -> order   -> pass -> the order of one pass over the examples
-                               -> augment -> step -> crops and flips of one batch
+                               -> augment -> step -> the augmentation of one batch
 
 So a run that is resumed at epoch k sees the batches which it would have seen without the break,
 and nothing about the data pipeline has to be saved.
@@ -24,11 +24,9 @@ from typing import Any
 import tensorflow as tf
 
 from gdw_tf.checks import check_integer
+from gdw_tf.data.augmentation import Augmentation, augmenter
 from gdw_tf.data.images import ImageFiles
-from gdw_tf.data.orders import ALGORITHM, balanced_passes, fold, shuffled_passes, stream_key
-
-PADDING = 4
-"""Pixels by which `augment_batch` pads an image on each side before it is cropped."""
+from gdw_tf.data.orders import balanced_passes, fold, shuffled_passes, stream_key
 
 
 def gather_batches(
@@ -62,55 +60,33 @@ def gather_batches(
     return batches.map(lambda batch: _take(tensors, batch), **settings)
 
 
-def augment_batch(images: tf.Tensor, key: tf.Tensor) -> tf.Tensor:
-    """Pads by reflection, crops at random back to size and flips at random, image by image.
-
-    The padding is `PADDING` pixels on each side. Every position of the crop is equally likely,
-    and half of the images are mirrored left to right.
-
-    Args:
-        images: Any dtype, shape (B, height, width, channels), height and width above `PADDING`.
-        key: The key of the random numbers, int32 or int64, shape (2,).
-
-    Returns:
-        The augmented images, same dtype and shape.
-
-    Raises:
-        ValueError: If the images are not a batch of that shape.
-    """
-    images = tf.convert_to_tensor(images)
-    _check_augmentable(images.shape)
-    batch_size = tf.shape(images)[0]
-    height, width = images.shape[1:3]
-    shifts = tf.random.stateless_uniform(
-        (batch_size, 2), fold(key, 0), -PADDING, PADDING + 1, tf.int32, alg=ALGORITHM
-    )
-    flips = tf.random.stateless_uniform(
-        (batch_size, 1), fold(key, 1), 0, 2, tf.int32, alg=ALGORITHM
-    )
-    # The padded image is never made: a pixel outside the image is read where it is mirrored.
-    rows = _reflect(tf.range(height) + shifts[:, :1], height)
-    columns = _reflect(tf.range(width) + shifts[:, 1:], width)
-    columns = tf.where(flips == 1, columns[:, ::-1], columns)
-    images = tf.gather(images, rows, axis=1, batch_dims=1)
-    return tf.gather(images, columns, axis=2, batch_dims=1)
-
-
 def training_batches(
-    x: Any, y: Any, *, batch_size: int, seed: int, augment: bool = False, initial_epoch: int = 0
+    x: Any,
+    y: Any,
+    *,
+    batch_size: int,
+    seed: int,
+    augmentation: Augmentation | None = None,
+    num_classes: int | None = None,
+    initial_epoch: int = 0,
 ) -> tf.data.Dataset:
     """Streams the training set, epoch after epoch, without end.
 
     An epoch is one pass over all N examples, that is ceil(N / B) batches, the last of which may be
     short. The order of epoch e is a function of `seed` and e.
 
+    Mixup makes shares of the classes of the labels, float32, shape (B, C), while the labels of
+    other streams stay what they are: `gdw_tf.metrics.Accuracy` takes both.
+
     Args:
         x: Images, an array or `ImageFiles`, any dtype, shape (N, height, width, channels); other
-            shapes without `augment`.
-        y: Labels, shape (N, ...), or any nested structure of arrays of N examples.
+            shapes without augmentation.
+        y: Labels, shape (N, ...), or any nested structure of arrays of N examples; with mixup
+            class indices (N,) or one-hot (N, C), alone or first in a tuple.
         batch_size: Examples a batch B, at least 1.
         seed: Seed of the orders and of the augmentation, 0 or more.
-        augment: Whether to crop and flip at random, see `augment_batch`.
+        augmentation: What is done at random to each batch; `None` for nothing.
+        num_classes: Number of classes C; for mixup alone.
         initial_epoch: The epoch to start with, counted from 0. The stream is then the tail of the
             stream from 0.
 
@@ -129,7 +105,8 @@ def training_batches(
         examples_per_epoch=_num_examples(examples),
         passes=functools.partial(shuffled_passes, _num_examples(examples)),
         key=stream_key(seed, "training"),
-        augment=augment,
+        augmentation=augmentation,
+        num_classes=num_classes,
         initial_epoch=initial_epoch,
     )
 
@@ -151,6 +128,9 @@ def meta_batches(
     follows at once. Every epoch starts anew, so it is known without the ones before it. The order
     is a function of `seed`, epoch and pass, and differs from that of the training set.
 
+    Meta images are cropped and flipped at most: weights are judged by these images, which are
+    therefore kept like those that the classifier is made for.
+
     Args:
         x: Meta images, an array or `ImageFiles`, any dtype, shape (M, height, width, channels);
             other shapes without `augment`.
@@ -161,7 +141,7 @@ def meta_batches(
         steps_per_epoch: Batches an epoch, at least 1: the number of training steps.
         balanced: Whether every batch has equally many examples of each class, as far as whole
             numbers allow, see `gdw_tf.data.orders.balanced_passes`.
-        augment: Whether to crop and flip at random, see `augment_batch`.
+        augment: Whether to crop and flip at random, see `gdw_tf.data.crop_and_flip`.
         initial_epoch: The epoch to start with, counted from 0. The stream is then the tail of the
             stream from 0.
 
@@ -188,7 +168,7 @@ def meta_batches(
         examples_per_epoch=steps_per_epoch * batch_size,
         passes=passes,
         key=stream_key(seed, "meta"),
-        augment=augment,
+        augmentation=Augmentation(crop_and_flip=True) if augment else None,
         initial_epoch=initial_epoch,
     )
 
@@ -220,7 +200,8 @@ def _stream(
     examples_per_epoch: int,
     passes: Callable[[tf.Tensor], tf.data.Dataset],
     key: tf.Tensor,
-    augment: bool,
+    augmentation: Augmentation | None,
+    num_classes: int | None = None,
     initial_epoch: int,
 ) -> tf.data.Dataset:
     """Streams epochs of `examples_per_epoch`, each made of as many passes as that takes.
@@ -229,25 +210,25 @@ def _stream(
     """
     check_integer("batch_size", batch_size, 1)
     check_integer("initial_epoch", initial_epoch, 0)
-    if augment:
-        _check_augmentable(tf.TensorShape(examples[0].shape))
+    augment = augmentation and augmenter(augmentation, examples[0].shape[1:], num_classes)
     all_full = examples_per_epoch % batch_size == 0
 
     def epoch_batches(epoch: tf.Tensor) -> tf.data.Dataset:
         order_key, augment_key = (fold(fold(key, epoch), use) for use in (0, 1))
         indices = passes(order_key).take(examples_per_epoch)
         batches = gather_batches(indices, examples, batch_size, drop_remainder=all_full)
-        if not augment:
+        if augment is None:
             return batches
         return batches.enumerate().map(
-            lambda step, batch: (augment_batch(batch[0], fold(augment_key, step)), batch[1]),
+            lambda step, batch: augment(*batch, fold(augment_key, step)),
             num_parallel_calls=tf.data.AUTOTUNE,
             deterministic=True,
         )
 
     epochs = tf.data.Dataset.counter(initial_epoch)
-    endless = tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY)
-    return epochs.flat_map(epoch_batches).apply(endless).prefetch(tf.data.AUTOTUNE)
+    # There is nothing left to repeat, but so `tf.data` knows that the stream has no end.
+    # (`tf.distribute` cannot shard a data set that says so by `assert_cardinality`.)
+    return epochs.flat_map(epoch_batches).repeat().prefetch(tf.data.AUTOTUNE)
 
 
 def _tensors(arrays: Any) -> Any:
@@ -281,17 +262,3 @@ def _take(tensors: Any, indices: tf.Tensor) -> Any:
 def _num_examples(tensors: Any) -> int:
     """Gives the common length of tensors that `_tensors` made."""
     return tf.nest.flatten(tensors)[0].shape[0]
-
-
-def _check_augmentable(shape: tf.TensorShape) -> None:
-    if shape.rank != 4 or not all(size and size > PADDING for size in shape[1:3]):
-        raise ValueError(
-            f"Images cannot be augmented. Received: shape {shape}; allowed: (B, height, width, "
-            f"channels) with height and width above {PADDING}."
-        )
-
-
-def _reflect(positions: tf.Tensor, size: int) -> tf.Tensor:
-    """Mirrors positions outside 0 to size - 1 at the outermost pixel, which is not repeated."""
-    last = size - 1
-    return last - tf.abs(last - tf.abs(positions))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -36,3 +37,22 @@ def image_folder(tmp_path, write_image) -> Path:
                 write_image(tmp_path / "tree" / part / label / f"{number}{suffix}", seed)
                 seed += 1
     return tmp_path / "tree"
+
+
+def windows_of(image: np.ndarray) -> dict[bytes, tuple[int, int, bool]]:
+    """All crops of a padded image and their mirror images, computed with `numpy.pad`."""
+    height, width = image.shape[:2]
+    padded = np.pad(image, ((4, 4), (4, 4), (0, 0)), mode="reflect")
+    windows = {}
+    for top in range(9):
+        for left in range(9):
+            crop = padded[top : top + height, left : left + width]
+            windows[crop.tobytes()] = (top, left, False)
+            windows[crop[:, ::-1].tobytes()] = (top, left, True)
+    return windows
+
+
+@pytest.fixture
+def possible_windows() -> Callable[[np.ndarray], dict[bytes, tuple[int, int, bool]]]:
+    """All results of cropping and flipping an image, by their bytes."""
+    return windows_of

@@ -5,7 +5,13 @@ import PIL.Image
 import pytest
 import tensorflow as tf
 
-from gdw_tf.data import ImageFiles, evaluation_batches, meta_batches, training_batches
+from gdw_tf.data import (
+    Augmentation,
+    ImageFiles,
+    evaluation_batches,
+    meta_batches,
+    training_batches,
+)
 from gdw_tf.data.images import as_array, decode_image
 
 SUFFIXES = (".png", ".webp", ".bmp")
@@ -43,10 +49,11 @@ def test_names_need_not_be_ascii(tmp_path, write_image):
 def test_files_make_the_batches_that_their_pixels_make(files):
     images, pixels = files
     labels = np.arange(9)
-    augmented = {"seed": 3, "augment": True, "batch_size": 4, "initial_epoch": 1}
+    common = {"seed": 3, "batch_size": 4, "initial_epoch": 1}
+    augmentation = Augmentation(crop_and_flip=True, cutout=0.5)
     for make in (
-        lambda x: training_batches(x, labels, **augmented).take(5),
-        lambda x: meta_batches(x, labels, steps_per_epoch=3, **augmented).take(5),
+        lambda x: training_batches(x, labels, augmentation=augmentation, **common).take(5),
+        lambda x: meta_batches(x, labels, augment=True, steps_per_epoch=3, **common).take(5),
         lambda x: evaluation_batches(x, labels, batch_size=4),
     ):
         of_files, of_pixels = make(images), make(pixels)

@@ -2,14 +2,13 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from itertools import pairwise
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from gdw_tf.data import (
-    augment_batch,
+    Augmentation,
     evaluation_batches,
     gather_batches,
     meta_batches,
@@ -18,6 +17,8 @@ from gdw_tf.data import (
 )
 
 KEY = tf.constant([1, 2], tf.int64)
+CROP_AND_FLIP = Augmentation(crop_and_flip=True)
+ALL = Augmentation(crop_and_flip=True, randaugment=9.0, cutout=0.5, mixup=1.0)
 
 
 def numbered(size: int) -> tuple[np.ndarray, np.ndarray]:
@@ -43,19 +44,6 @@ def assert_same_batches(first: tf.data.Dataset, second: tf.data.Dataset) -> None
     for batch, other in pairs:
         for array, other_array in zip(batch, other, strict=True):
             np.testing.assert_array_equal(array, other_array)
-
-
-def possible_windows(image: np.ndarray) -> dict[bytes, tuple[int, int, bool]]:
-    """All crops of a padded image and their mirror images, computed with `numpy.pad`."""
-    height, width = image.shape[:2]
-    padded = np.pad(image, ((4, 4), (4, 4), (0, 0)), mode="reflect")
-    windows = {}
-    for top in range(9):
-        for left in range(9):
-            crop = padded[top : top + height, left : left + width]
-            windows[crop.tobytes()] = (top, left, False)
-            windows[crop[:, ::-1].tobytes()] = (top, left, True)
-    return windows
 
 
 # shuffled_pass
@@ -132,60 +120,6 @@ def test_arrays_that_are_not_the_same_examples_are_errors(arrays, message):
         evaluation_batches(*arrays)
 
 
-# augment_batch
-
-
-@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
-@pytest.mark.parametrize("shape", [(5, 5, 1), (10, 12, 3)])
-def test_every_augmented_image_is_a_window_of_its_own_padded_image(shape, dtype):
-    images = np.random.RandomState(0).randint(256, size=(60, *shape)).astype(dtype)
-    augmented = augment_batch(tf.constant(images), KEY)
-    assert augmented.dtype == dtype
-    assert augmented.shape == images.shape
-    for image, result in zip(images, augmented.numpy(), strict=True):
-        assert result.tobytes() in possible_windows(image)
-
-
-def test_every_window_is_equally_likely():
-    image = np.random.RandomState(0).randint(256, size=(10, 10, 3)).astype(np.uint8)
-    augmented = augment_batch(tf.constant(np.repeat(image[np.newaxis], 8100, axis=0)), KEY)
-    windows = possible_windows(image)
-    assert len(windows) == 2 * 81
-    found = [windows[result.tobytes()] for result in augmented.numpy()]
-    counts = [found.count(window) for window in windows.values()]
-    # Five standard deviations around 50.
-    assert min(counts) >= 15
-    assert max(counts) <= 85
-    # Crop and flip of one image are no guide to those of the next.
-    # Independent draws make 6,968 different pairs of windows on average.
-    assert len(set(pairwise(found))) > 6800
-
-
-def test_augmentation_is_given_by_its_key():
-    images = tf.constant(numbered(20)[0])
-    first, again, other = (
-        augment_batch(images, tf.constant(key, tf.int64)).numpy()
-        for key in ([1, 2], [1, 2], [1, 3])
-    )
-    np.testing.assert_array_equal(first, again)
-    assert not np.array_equal(first, other)
-
-
-def test_arrays_are_augmented_too():
-    images, _ = numbered(5)
-    np.testing.assert_array_equal(
-        augment_batch(images, KEY), augment_batch(tf.constant(images), KEY)
-    )
-
-
-@pytest.mark.parametrize("shape", [(2, 4, 8, 1), (2, 8, 4, 1), (2, 8, 8), (8,)])
-def test_what_cannot_be_padded_by_reflection_is_an_error(shape):
-    with pytest.raises(ValueError, match="cannot be augmented. Received: shape"):
-        augment_batch(tf.zeros(shape), KEY)
-    with pytest.raises(ValueError, match="cannot be augmented. Received: shape"):
-        training_batches(np.zeros(shape), np.zeros(shape[0]), batch_size=1, seed=0, augment=True)
-
-
 # training_batches
 
 
@@ -205,10 +139,10 @@ def test_images_come_with_their_labels_as_they_are():
         np.testing.assert_array_equal(x, images[y])
 
 
-def test_augmentation_changes_the_images_and_not_the_order():
+def test_augmentation_changes_the_images_and_not_the_order(possible_windows):
     images, labels = numbered(20)
     plain = training_batches(images, labels, batch_size=6, seed=0)
-    augmented = training_batches(images, labels, batch_size=6, seed=0, augment=True)
+    augmented = training_batches(images, labels, batch_size=6, seed=0, augmentation=CROP_AND_FLIP)
     assert labels_of(plain, 8) == labels_of(augmented, 8)
     windows = [possible_windows(image) for image in images]
     seen = [
@@ -225,7 +159,8 @@ def test_augmentation_changes_the_images_and_not_the_order():
 
 def test_shapes_are_static_when_no_batch_is_short():
     full, short = (
-        training_batches(*numbered(20), batch_size=size, seed=0, augment=True) for size in (5, 6)
+        training_batches(*numbered(20), batch_size=size, seed=0, augmentation=CROP_AND_FLIP)
+        for size in (5, 6)
     )
     assert full.element_spec[0].shape == [5, 10, 10, 1]
     assert short.element_spec[0].shape.as_list() == [None, 10, 10, 1]
@@ -234,6 +169,21 @@ def test_shapes_are_static_when_no_batch_is_short():
 def test_a_batch_larger_than_the_set_is_the_whole_set():
     batches = labels_of(training_batches(*numbered(7), batch_size=100, seed=0), 2)
     assert [sorted(batch) for batch in batches] == [list(range(7))] * 2
+
+
+def test_mixup_makes_shares_of_the_labels_and_leaves_what_is_beside_them():
+    images, labels = numbered(6)
+    stream = training_batches(
+        images,
+        (labels, labels + 10),
+        batch_size=4,
+        seed=0,
+        augmentation=Augmentation(mixup=1.0),
+        num_classes=6,
+    )
+    for _, (shares, index) in stream.take(3).as_numpy_iterator():
+        assert shares.shape == (len(index), 6)
+        assert (shares[np.arange(len(index)), index - 10] > 0).all()
 
 
 def test_labels_may_be_a_structure():
@@ -252,7 +202,7 @@ def test_the_order_of_training_is_the_same_on_every_machine():
 
 
 def test_augmented_images_are_the_same_on_every_machine():
-    stream = training_batches(*numbered(20), batch_size=10, seed=1, augment=True)
+    stream = training_batches(*numbered(20), batch_size=10, seed=1, augmentation=CROP_AND_FLIP)
     digest = hashlib.sha256(b"".join(x.tobytes() for x, _ in stream.take(4).as_numpy_iterator()))
     assert digest.hexdigest() == "d5a129212c935e489ba8bd80874ea8fbc0e5fa2a08c22498f545321cb1690f26"
 
@@ -288,14 +238,14 @@ def test_a_meta_batch_larger_than_the_set_is_the_set():
     assert batches[0] != batches[1]
 
 
-def test_training_and_meta_set_have_streams_of_their_own():
+def test_training_and_meta_set_have_streams_of_their_own(possible_windows):
     images, labels = numbered(20)
-    setting = {"batch_size": 20, "seed": 0, "augment": True}
+    setting = {"batch_size": 20, "seed": 0}
     windows = [possible_windows(image) for image in images]
     orders, crops = [], []
     for stream in (
-        training_batches(images, labels, **setting),
-        meta_batches(images, labels, steps_per_epoch=1, **setting),
+        training_batches(images, labels, augmentation=CROP_AND_FLIP, **setting),
+        meta_batches(images, labels, augment=True, steps_per_epoch=1, **setting),
     ):
         x, y = next(stream.as_numpy_iterator())
         orders.append(y.tolist())
@@ -316,27 +266,32 @@ def test_meta_batches_are_the_same_on_every_machine():
 
 
 @functools.cache
-def streams(seed: int, augment: bool, initial_epoch: int) -> tuple[tf.data.Dataset, ...]:
-    setting = {"batch_size": 4, "seed": seed, "augment": augment, "initial_epoch": initial_epoch}
+def streams(
+    seed: int, augmentation: Augmentation | None, initial_epoch: int
+) -> tuple[tf.data.Dataset, ...]:
+    setting = {"batch_size": 4, "seed": seed, "initial_epoch": initial_epoch}
     return (
-        training_batches(*numbered(18), **setting),  # 5 batches an epoch
-        meta_batches(*numbered(11), steps_per_epoch=5, **setting),
+        training_batches(  # 5 batches an epoch
+            *numbered(18), augmentation=augmentation, num_classes=18, **setting
+        ),
+        meta_batches(*numbered(11), augment=bool(augmentation), steps_per_epoch=5, **setting),
     )
 
 
-@pytest.mark.parametrize("augment", [False, True])
-def test_a_resumed_stream_is_the_tail_of_the_whole_one(augment):
-    for whole, resumed in zip(streams(7, augment, 0), streams(7, augment, 3), strict=True):
+@pytest.mark.parametrize("augmentation", [None, CROP_AND_FLIP, ALL])
+def test_a_resumed_stream_is_the_tail_of_the_whole_one(augmentation):
+    parts = zip(streams(7, augmentation, 0), streams(7, augmentation, 3), strict=True)
+    for whole, resumed in parts:
         assert_same_batches(whole.skip(5 * 3).take(12), resumed.take(12))
 
 
 def test_a_stream_can_be_read_again():
-    for stream in streams(7, True, 0):
+    for stream in streams(7, CROP_AND_FLIP, 0):
         assert_same_batches(stream.take(12), stream.take(12))
 
 
 def test_another_seed_gives_another_stream():
-    for stream, other in zip(streams(7, False, 0), streams(8, False, 0), strict=True):
+    for stream, other in zip(streams(7, None, 0), streams(8, None, 0), strict=True):
         assert labels_of(stream, 12) != labels_of(other, 12)
 
 

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from gdw_tf import callbacks
+from gdw_tf import callbacks, data, experiment
+from gdw_tf.settings import resolve
 
 
 def contents(workdir):
@@ -65,6 +66,32 @@ def test_a_run_leaves_its_whole_record(train, tmp_path):
         keras.models.load_model(workdir / "checkpoints" / f"{which}.keras")
 
 
+@pytest.mark.parametrize("method", ["gdw", "ce"])
+def test_under_mixup_the_accuracy_is_that_of_the_true_labels(method, train, tmp_path):
+    workdir = tmp_path / "run"
+    finished = train(
+        workdir,
+        f"--method={method}",
+        "--mixup=0.2",
+        "--noise=none",
+        "--train_examples=1000",
+        "--epochs=3",
+    )
+
+    assert finished.code == 0, finished.err
+    source = data.load("digits")
+    model = keras.models.load_model(workdir / "checkpoints" / "latest.keras")
+    right = model.predict(source.x_test, verbose=0).argmax(axis=1) == source.y_test
+    last = rows(workdir)[-1]
+    assert float(last["val_accuracy"]) == pytest.approx(right.mean(), abs=1e-6)
+    assert right.mean() > 0.3  # by chance: 0.1
+    assert 0 < float(last["accuracy"]) < 1
+    if method == "ce":  # evaluates the meta set; it takes no part in training
+        noisy = experiment.prepare_data(resolve(num_meta=20, train_examples=1000), source)
+        right = model.predict(noisy.x_meta, verbose=0).argmax(axis=1) == noisy.y_meta
+        assert float(last["meta_accuracy"]) == pytest.approx(right.mean(), abs=1e-6)
+
+
 def test_labels_are_drawn_from_a_file_and_the_run_can_be_run_again(
     train, run_program, tmp_path, monkeypatch
 ):
@@ -114,12 +141,12 @@ def test_the_flag_file_of_a_run_runs_it_again(train, run_program, tmp_path):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("method", ["gdw", "ce"])
-def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(
-    method, train, tmp_path, monkeypatch
-):
+@pytest.mark.parametrize(
+    "flags", [[], ["--method=ce"], ["--augment", "--randaugment=3", "--cutout=0.25", "--mixup=0.2"]]
+)
+def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(flags, train, tmp_path, monkeypatch):
     # An epoch of five steps, where a pass over the training set takes four.
-    arguments = (f"--method={method}", "--epochs=4", "--steps_per_epoch=5")
+    arguments = (*flags, "--epochs=4", "--steps_per_epoch=5")
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     train(whole, *arguments)
     save = callbacks.Checkpoints.on_epoch_end
@@ -170,6 +197,9 @@ def test_resuming_where_there_is_no_run_yet_starts_it(train, tmp_path):
         (["--noise_rate=-0.1"], "noise_rate=-0.1; allowed: 0 to 1"),
         (["--noise_rate=nan"], "noise_rate=nan; allowed: 0 to 1"),
         (["--noise_rate=much"], "much"),
+        (["--randaugment=11"], "randaugment=11.0; allowed: 0 to 10"),
+        (["--cutout=2"], "cutout=2.0; allowed: 0 to 1"),
+        (["--mixup=-1"], "mixup=-1.0; allowed: 0, or numbers from 0.1"),
         (["--noise=none", "--noise_rate=0.4"], "noise_rate needs a kind of noise"),
         (["--noise=matrix", "--noise_rate=0.4"], "noise_rate needs a kind of noise that has one"),
         (["--noise=matrix"], "noise=matrix, noise_file=None; allowed: both or neither"),
