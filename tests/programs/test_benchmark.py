@@ -48,7 +48,7 @@ def test_the_step_that_is_timed_trains(method):
     source = experiment.load_source(settings)
     noisy = experiment.prepare_data(settings, source)
     streams = experiment.batch_streams(settings, source, noisy, initial_epoch=0)
-    model, same = (experiment.build_model(settings, source) for _ in range(2))
+    model, same = (experiment.build_model(settings, source, noisy) for _ in range(2))
     step = benchmark.training_step(model)
     for pair in tf.data.Dataset.zip(streams).take(2):
         step(pair)
