@@ -5,7 +5,8 @@ Usage: python -m gdw_tf.data.describe [--out=DIR] [flags of gdw_tf.train]
 Prints how many images there are of each class in each part, and how the labels given differ from
 the true classes. With --out, DIR gets that as description.txt, and pictures: classes.png (images
 of each class), noise_matrix.png (labels given by true class) and examples.png (training images
-with their labels, wrong ones marked). By default nothing is written.
+with their labels, wrong ones marked); and unreadable.txt if image files cannot be read. By default
+nothing is written.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from gdw_tf import cli, data, experiment, train_flags
 from gdw_tf.data import figures
 from gdw_tf.data.noise import TABLE_CLASSES, matrix_text
 from gdw_tf.settings import Settings
+from gdw_tf.workdir import Workdir
 
 
 def main(argv: list[str]) -> None:
@@ -39,11 +41,15 @@ def main(argv: list[str]) -> None:
         if out:
             out.mkdir(parents=True, exist_ok=True)
     text = description(settings, noisy)
+    if found.unreadable:
+        text += f"\n\n{len(found.unreadable)} of {found.files} image files cannot be read"
     table = noisy.noise_counts is not None and matrix_text(noisy.noise_counts, noisy.class_names)
     print(text)
     if table and noisy.num_classes <= TABLE_CLASSES:
         print(f"\n{table}")
     if out:
+        if found.unreadable:
+            Workdir(out).write_unreadable(found.unreadable)
         (out / "description.txt").write_text(f"{text}\n\n{table}\n" if table else f"{text}\n")
         _write_pictures(out, settings, noisy)
         print(f"written to {out}")
@@ -95,7 +101,7 @@ def _write_pictures(out: Path, settings: Settings, noisy: data.NoisyData) -> Non
     if noisy.noise_matrix is not None:
         pictures["noise_matrix"] = figures.noise_matrix(noisy)
     for name, figure in pictures.items():
-        figure.savefig(out / f"{name}.png", dpi=100)
+        figure.savefig(out / f"{name}.png", dpi=100, bbox_inches="tight")
 
 
 if __name__ == "__main__":

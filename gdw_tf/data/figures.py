@@ -13,9 +13,12 @@ from gdw_tf.data.prepare import NoisyData
 from gdw_tf.data.random import generator
 
 if TYPE_CHECKING:
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
 SHEET_ROWS, SHEET_COLUMNS = 6, 10
+NAME_LENGTH = 16
+"""Letters of a class's name that there is room for."""
 _WRONG = "tab:red"
 
 
@@ -47,9 +50,10 @@ def class_histogram(noisy: NoisyData) -> Figure:
     width = 0.8 / len(bars)
     for place, (name, counts) in enumerate(bars.items()):
         axes.bar(classes + (place - (len(bars) - 1) / 2) * width, counts, width, label=name)
-    axes.set_xticks(classes, noisy.class_names, rotation=90)
+    _name_classes(axes.xaxis, noisy)
+    axes.margins(x=0.02)
     axes.set_ylabel("training images")
-    axes.legend()
+    axes.legend(frameon=False, ncols=2, loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0)
     return figure
 
 
@@ -67,11 +71,10 @@ def noise_matrix(noisy: NoisyData) -> Figure:
     axes = figure.subplots()
     shares = noisy.noise_matrix
     image = axes.imshow(shares, vmin=0, vmax=1, cmap="Blues")
-    figure.colorbar(image, shrink=0.8, label="share of the true class's images")
-    ticks = np.arange(noisy.num_classes)
-    font = {"fontsize": 10 if noisy.num_classes <= TABLE_CLASSES else 6}
-    axes.set_xticks(ticks, noisy.class_names, rotation=90, **font)
-    axes.set_yticks(ticks, noisy.class_names, **font)
+    figure.colorbar(image, shrink=0.8, label="share of the true class's images", format="{x:.0%}")
+    font_size = 10 if noisy.num_classes <= TABLE_CLASSES else 6
+    _name_classes(axes.xaxis, noisy, fontsize=font_size)
+    _name_classes(axes.yaxis, noisy, fontsize=font_size)
     axes.set_xlabel("label given")
     axes.set_ylabel("true class")
     if noisy.num_classes <= TABLE_CLASSES:
@@ -105,20 +108,35 @@ def contact_sheet(noisy: NoisyData, seed: int) -> Figure:
     axes = figure.subplots(SHEET_ROWS, SHEET_COLUMNS).ravel()
     for axis in axes:
         axis.axis("off")
+    names = _short_names(noisy)
     for axis, image, given_class, true_class in zip(
         axes, images, noisy.y_train[chosen], true[chosen], strict=False
     ):
         # One channel is brightness, on whatever scale the images have; else it is RGB.
         pixels = image if image.shape[-1] == 3 else image[..., 0]
         axis.imshow(pixels, cmap="gray", vmin=0, vmax=images.max())
-        title, color = noisy.class_names[given_class], "black"
+        title, color = names[given_class], "black"
         if given_class != true_class:
-            title, color = f"{title}\n(is {noisy.class_names[true_class]})", _WRONG
+            title, color = f"{title}\n(is {names[true_class]})", _WRONG
             axis.patch.set(edgecolor=color, linewidth=4)
             axis.axis("on")
             axis.set(xticks=[], yticks=[])
-        axis.set_title(title, color=color, fontsize=8)
+        axis.set_title(title, color=color, fontsize=7)
     return figure
+
+
+def _name_classes(axis: Axis, noisy: NoisyData, **font: float) -> None:
+    """Writes the classes' names along an axis."""
+    names = _short_names(noisy)
+    upright = axis.axis_name == "x" and max(map(len, names)) > 3
+    axis.set_ticks(np.arange(len(names)), names, rotation=90 if upright else 0, **font)
+
+
+def _short_names(noisy: NoisyData) -> list[str]:
+    return [
+        name if len(name) <= NAME_LENGTH else f"{name[: NAME_LENGTH - 1]}…"
+        for name in noisy.class_names
+    ]
 
 
 def _figure(width: float, height: float) -> Figure:

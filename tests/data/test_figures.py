@@ -119,6 +119,16 @@ def test_many_classes_get_no_numbers_and_no_endless_picture():
     assert max(*matrix.get_size_inches(), *histogram.get_size_inches()) <= 25
 
 
+def test_long_names_are_cut():
+    names = ("a class name that has no room", "sixteen letters.", "cow")
+    short = ("a class name th…", "sixteen letters.", "cow")
+    data = make_data(60, class_names=names)
+    for axes in (figures.class_histogram(data).axes[0], figures.noise_matrix(data).axes[0]):
+        assert tuple(label.get_text() for label in axes.get_xticklabels()) == short
+    titles = {cell.get_title() for cell in figures.contact_sheet(data, seed=0).axes}
+    assert {short[0], f"{short[1]}\n(is {short[0]})"} <= titles
+
+
 def test_a_missing_matplotlib_is_said(monkeypatch):
     monkeypatch.setattr(figures.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ValueError, match="pip install matplotlib"):

@@ -56,6 +56,22 @@ def test_the_files_are_written(run_program, tmp_path):
             assert min(image.size) >= 300, picture
 
 
+def test_files_that_cannot_be_read_are_counted_and_named(run_program, tmp_path):
+    for part in ("train", "meta", "test"):
+        for number in range(12):
+            path = tmp_path / part / f"{number % 2}" / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (9, 9), (number, len(part), ord(part[1]))).save(path)
+    (tmp_path / "train/1/1.png").write_bytes(b"broken")
+    arguments = ("--dataset=folder", f"--data_dir={tmp_path}", f"--out={tmp_path / 'out'}")
+    finished = run_program("data.describe", *arguments)
+
+    assert finished.code == 0, finished.err
+    assert "11 training, 12 meta and 12 test images" in finished.out
+    assert "1 of 36 image files cannot be read" in finished.out.splitlines()
+    assert (tmp_path / "out/unreadable.txt").read_text().startswith("train/1/1.png\tno image")
+
+
 def test_pictures_without_matplotlib_are_an_error_before_any_work(
     run_program, tmp_path, monkeypatch
 ):
