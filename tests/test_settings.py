@@ -35,3 +35,9 @@ def test_labels_that_come_as_they_are_get_no_noise(dataset):
 def test_a_family_without_a_name_is_no_data_set():
     with pytest.raises(ValueError, match="dataset=tfds; allowed: cifar10, .*tfds:NAME"):
         resolve(dataset="tfds")
+
+
+def test_a_pseudo_clean_meta_set_is_as_large_as_it_turns_out_unless_its_size_is_given():
+    assert resolve(dataset="cifar10", meta="pseudo").num_meta is None
+    assert resolve(dataset="cifar10", meta="pseudo", num_meta=500).num_meta == 500
+    assert resolve(dataset="cifar10", meta="noisy").num_meta == 1000

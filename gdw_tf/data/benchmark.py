@@ -27,7 +27,7 @@ def main(argv: list[str]) -> None:
         settings = train_flags.settings_from_flags()
         source = experiment.load_source(settings, **train_flags.locations())
         noisy = experiment.prepare_data(settings, source)
-    streams = experiment.batch_streams(settings, source, noisy, initial_epoch=0)
+        streams = experiment.batch_streams(settings, source, noisy, initial_epoch=0)
     rate = images_per_second(tf.data.Dataset.zip(streams), STEPS.value)
     height, width, channels = source.image_shape
     print(f"{rate:,.0f} images a second of {height} x {width} x {channels}, training and meta")

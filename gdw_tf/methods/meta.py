@@ -72,8 +72,8 @@ class MetaMethod(Method):
         virtual_scope: the weights that move in the virtual step: `"all"` (default), `"last_stage"`,
             `"head"`, or a regular expression, see `gdw_tf.classifiers.variables_in_scope`.
         meta_every: k: a meta gradient in every k-th step; default 1.
-        meta_loss: L, one of `gdw_tf.meta_losses`: `"cross_entropy"` (default), or `"mae"` for a meta
-            set with wrong labels in it.
+        meta_loss: L, by its name in `gdw_tf.meta_losses`: `"cross_entropy"` (default), or `"mae"`
+            for a meta set with wrong labels in it.
         seed: seed of the order in which `fit` takes arrays.
         name: the model's name.
 

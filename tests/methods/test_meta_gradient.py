@@ -31,9 +31,7 @@ def network(*, normalized: bool) -> keras.Model:
 class Experiment:
     """A model, its batches, and the meta loss as a function of what the method learns."""
 
-    def __init__(
-        self, method, *, normalized: bool, meta_loss: str = "cross_entropy"
-    ) -> None:
+    def __init__(self, method, *, normalized: bool, meta_loss: str = "cross_entropy") -> None:
         keras.utils.set_random_seed(3)
         generator = np.random.default_rng(3)
         self.x, self.x_meta = generator.normal(size=(2, 6, 4))

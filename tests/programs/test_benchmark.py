@@ -25,3 +25,4 @@ def test_the_program_prints_a_rate(run_program):
     assert re.fullmatch(r"[\d,]+ images a second of 8 x 8 x 1, training and meta\n", finished.out)
     assert run_program("data.benchmark", "--steps=0").code == 2
     assert "Received: fast" in run_program("data.benchmark", "fast").err
+    assert "No meta set is chosen yet" in run_program("data.benchmark", "--meta=pseudo").err

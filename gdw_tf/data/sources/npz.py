@@ -3,7 +3,7 @@
 `--data_file=FILE.npz` holds the arrays
 
     x, y              training images and their labels, as they are, noise and all
-    x_meta, y_meta    a small clean set
+    x_meta, y_meta    a small clean set, if there is one
     x_test, y_test    test images and their true labels
 
 Images are uint8, shape (N, height, width, channels) or (N, height, width); labels are class
@@ -43,7 +43,7 @@ def load_npz(
 
     Returns:
         The data set. Its classes are 0 to the highest label, and their names these numbers; the
-        labels are not known to be true; the clean set is the meta set.
+        labels are not known to be true; the clean set, if any, is the meta set.
 
     Raises:
         OSError: If the file cannot be read.
@@ -58,6 +58,7 @@ def load_npz(
     parts = {
         part: (_images(f"x{suffix}", arrays, image_size), arrays[f"y{suffix}"])
         for part, suffix in _SUFFIXES.items()
+        if f"x{suffix}" in arrays
     }
     shapes = {images.shape[1:] for images, _ in parts.values()}
     if len(shapes) > 1:
@@ -82,8 +83,8 @@ def load_npz(
         std=std,
         augment=True,
         labels_are_true=False,
-        x_meta=parts["meta"][0],
-        y_meta=labels["meta"],
+        x_meta=parts["meta"][0] if "meta" in parts else None,
+        y_meta=labels.get("meta"),
     )
 
 
@@ -95,6 +96,8 @@ def _read(data_file: str) -> dict[str, np.ndarray]:
             found = ", ".join(archive)
     except (zipfile.BadZipFile, ValueError, TypeError, EOFError) as error:
         raise ValueError(f"This is no archive of numpy.savez. Received: {data_file}.") from error
+    if not {"x_meta", "y_meta"} & arrays.keys():  # there is no clean set
+        names = [name for name in names if not name.endswith("_meta")]
     if missing := [name for name in names if name not in arrays]:
         raise ValueError(
             f"Arrays are missing from {data_file}. Received: {found}; missing: "
