@@ -17,6 +17,7 @@ from gdw_tf.methods import METHODS, Method
 from gdw_tf.methods.meta import MetaMethod
 from gdw_tf.metrics import Accuracy
 from gdw_tf.optimizers import CoupledAdam, CoupledSGD
+from gdw_tf.pseudo_clean import class_counts
 from gdw_tf.settings import MIN_SIDE, Settings
 
 
@@ -55,9 +56,10 @@ def prepare_data(settings: Settings, source: data.Source) -> data.NoisyData:
             matrix of its classes.
     """
     matrix = settings.noise_file and read_matrix(settings.noise_file, source.num_classes)
-    return data.prepare(
+    noisy = data.prepare(
         source,
         num_meta=settings.num_meta,
+        meta=settings.meta,
         noise=settings.noise,
         noise_rate=settings.noise_rate,
         noise_matrix=matrix,
@@ -66,6 +68,9 @@ def prepare_data(settings: Settings, source: data.Source) -> data.NoisyData:
         train_examples=settings.train_examples,
         seed=settings.seed,
     )
+    if settings.meta == "pseudo" and settings.num_meta is not None:  # now, before any training
+        class_counts(settings.num_meta, noisy.y_train, noisy.num_classes)
+    return noisy
 
 
 def build_model(settings: Settings, source: data.Source, noisy: data.NoisyData) -> Method:
@@ -81,8 +86,8 @@ def build_model(settings: Settings, source: data.Source, noisy: data.NoisyData) 
     method = METHODS[settings.method]
     options = {name: getattr(settings, name) for name in method.option_names}
     if "base_loss" in options:
-        class_counts = np.bincount(noisy.y_train, minlength=noisy.num_classes)
-        options["base_loss"] = losses.build(settings.base_loss, class_counts.tolist())
+        counts = np.bincount(noisy.y_train, minlength=noisy.num_classes)
+        options["base_loss"] = losses.build(settings.base_loss, counts.tolist())
     model = method(classifier, seed=settings.seed, **options)
     optimizers = {
         "optimizer": CoupledSGD(settings.learning_rate, settings.momentum, settings.weight_decay)
@@ -103,34 +108,57 @@ def steps_per_epoch(settings: Settings, noisy: data.NoisyData) -> int:
 def batch_streams(
     settings: Settings, source: data.Source, noisy: data.NoisyData, initial_epoch: int
 ) -> tuple[tf.data.Dataset, tf.data.Dataset]:
-    """The endless streams of training and meta batches from the start of an epoch on.
+    """The endless streams of training and meta batches from the start of an epoch on."""
+    return (
+        training_stream(settings, source, noisy, initial_epoch),
+        meta_stream(settings, source, noisy, initial_epoch),
+    )
 
-    A training batch has all parts of `gdw_tf.batch.Batch`, the index of its examples among them.
+
+def training_stream(
+    settings: Settings, source: data.Source, noisy: data.NoisyData, initial_epoch: int = 0
+) -> tf.data.Dataset:
+    """The endless stream of training batches from the start of an epoch on.
+
+    A batch has all parts of `gdw_tf.batch.Batch`, the index of its examples among them.
     """
-    steps = steps_per_epoch(settings, noisy)
     # An epoch of so many steps need not be a whole pass over the training set.
     steps_per_pass = -(-len(noisy.y_train) // settings.batch_size)
-    passes, steps_into_pass = divmod(initial_epoch * steps, steps_per_pass)
-    augmentation = settings.augmentation(source.augment)
+    passes, steps_into_pass = divmod(
+        initial_epoch * steps_per_epoch(settings, noisy), steps_per_pass
+    )
     training = data.training_batches(
         noisy.x_train,
         (noisy.y_train, np.arange(len(noisy.y_train))),
         batch_size=settings.batch_size,
         seed=settings.seed,
-        augmentation=augmentation,
+        augmentation=settings.augmentation(source.augment),
         num_classes=source.num_classes,
         initial_epoch=passes,
     )
     training = training.map(lambda images, rest: (images, rest[0], None, rest[1]))
-    training = training.skip(steps_into_pass)
-    meta = data.meta_batches(
+    return training.skip(steps_into_pass)
+
+
+def meta_stream(
+    settings: Settings, source: data.Source, noisy: data.NoisyData, initial_epoch: int = 0
+) -> tf.data.Dataset:
+    """The endless stream of meta batches from the start of an epoch on.
+
+    Those of a pseudo-clean meta set, whose classes are of different sizes, are balanced.
+
+    Raises:
+        ValueError: there is no meta set, as long as a pseudo-clean one is not chosen.
+    """
+    if not len(noisy.y_meta):
+        raise ValueError(f"No meta set is chosen yet. Received: meta={settings.meta}")
+    return data.meta_batches(
         noisy.x_meta,
         noisy.y_meta,
         batch_size=settings.meta_batch_size,
         seed=settings.seed,
-        steps_per_epoch=steps,
-        balanced=settings.meta_balanced,
-        augment=augmentation.crop_and_flip,
+        steps_per_epoch=steps_per_epoch(settings, noisy),
+        balanced=settings.meta_balanced or settings.meta == "pseudo",
+        augment=settings.augmentation(source.augment).crop_and_flip,
         initial_epoch=initial_epoch,
     )
-    return training, meta

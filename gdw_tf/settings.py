@@ -13,7 +13,9 @@ from typing import Any
 from gdw_tf import data, losses, networks
 from gdw_tf.classifiers import check_scope
 from gdw_tf.data import imbalance
+from gdw_tf.data.meta_split import KINDS as META_KINDS
 from gdw_tf.data.noise import KINDS, KINDS_WITHOUT_RATE
+from gdw_tf.meta_losses import META_LOSSES
 from gdw_tf.methods import METHODS
 
 _CIFAR = {
@@ -73,7 +75,10 @@ class Settings:
     noise_file: str | None = None
     imbalance: str = "exponential"
     imbalance_factor: float = 1.0
+    meta: str = "clean"
     num_meta: int | None
+    pseudo_warmup: int = 10
+    pseudo_every: int = 5
     meta_balanced: bool = False
     train_examples: int | None = None
     human_labels: str | None = None
@@ -101,6 +106,7 @@ class Settings:
     virtual_lr: float | None = None
     virtual_scope: str = "all"
     meta_every: int = 1
+    meta_loss: str = "cross_entropy"
     hidden_units: int = 100
     weight_net_learning_rate: float = 1e-3
     weight_net_weight_decay: float = 1e-4
@@ -112,12 +118,17 @@ class Settings:
         for name, allowed in {
             "noise": KINDS,
             "imbalance": imbalance.KINDS,
+            "meta": META_KINDS,
             "method": tuple(METHODS),
             "base_loss": losses.names(),
+            "meta_loss": tuple(META_LOSSES),
             "network": networks.names(),
         }.items():
             _check(name, getattr(self, name), getattr(self, name) in allowed, ", ".join(allowed))
-        for name in ("epochs", "batch_size", "meta_batch_size", "hidden_units", "meta_every"):
+        for name in (
+            *("epochs", "batch_size", "meta_batch_size", "hidden_units", "meta_every"),
+            *("pseudo_warmup", "pseudo_every"),
+        ):
             _check(name, getattr(self, name), getattr(self, name) >= 1, "at least 1")
         for name in ("num_meta", "train_examples", "steps_per_epoch"):
             value = getattr(self, name)
@@ -177,7 +188,8 @@ def resolve(**given: Any) -> Settings:
     """Makes settings of what a user gave; `None` stands for what was left out.
 
     Noise defaults to the data set's, unless an imbalance factor is given: the paper's long-tailed
-    experiments have clean labels.
+    experiments have clean labels. A pseudo-clean meta set is as large as it turns out to be, unless
+    its size is given.
 
     Raises:
         ValueError: as `Settings`.
@@ -190,6 +202,8 @@ def resolve(**given: Any) -> Settings:
     noise = given.get("noise", "none" if long_tailed else None)
     if noise in KINDS_WITHOUT_RATE:
         defaults |= {"noise": noise, "noise_rate": 0.0}
+    if given.get("meta") == "pseudo":
+        defaults["num_meta"] = None
     return Settings(**{**defaults, **given})
 
 

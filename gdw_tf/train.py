@@ -26,7 +26,8 @@ import tensorflow as tf
 import gdw_tf
 from gdw_tf import callbacks, cli, data, experiment, train_flags
 from gdw_tf.data.noise import TABLE_CLASSES, matrix_text
-from gdw_tf.methods import CE
+from gdw_tf.methods import CE, Method
+from gdw_tf.rounds import Round, rounds
 from gdw_tf.schedules import cosine_by_epoch
 from gdw_tf.settings import Settings, flag_lines
 from gdw_tf.workdir import Workdir
@@ -55,44 +56,19 @@ def main(argv: list[str]) -> None:
 
     if unreadable is not None:
         workdir.write_unreadable(unreadable)
-    latest = workdir.checkpoint("latest")
-    resuming = latest.exists()
-    if resuming:
-        model = keras.models.load_model(latest)
-    else:
-        model = experiment.build_model(settings, source, noisy)
-    steps = experiment.steps_per_epoch(settings, noisy)
-    initial_epoch = int(model.steps_taken.numpy()) // steps if resuming else 0
+    model, initial_epoch = _model(settings, source, noisy, workdir)
     workdir.drop_rows_from(initial_epoch)
-    print(
-        f"{settings.method} on {settings.dataset}: {len(noisy.y_train)} training images, "
-        f"{_wrong_labels(noisy)}, {len(noisy.y_meta)} meta images, "
-        f"{len(noisy.y_test)} test images\nworkdir {workdir.root}",
-        flush=True,
-    )
-    if len(noisy.class_names) <= TABLE_CLASSES and noisy.noise_counts is not None:
-        print(matrix_text(noisy.noise_counts, noisy.class_names), flush=True)
-    if initial_epoch:
-        print(f"going on after epoch {initial_epoch}", flush=True)
-    training, meta = experiment.batch_streams(settings, source, noisy, initial_epoch)
-    if isinstance(model, CE):
-        meta = data.evaluation_batches(noisy.x_meta, noisy.y_meta)  # evaluated only
+    _announce(settings, noisy, workdir, initial_epoch)
     try:
-        model.fit(
-            training,
-            meta_data=meta,
-            validation_data=data.evaluation_batches(noisy.x_test, noisy.y_test),
-            epochs=settings.epochs,
-            initial_epoch=initial_epoch,
-            steps_per_epoch=steps,
-            num_examples=len(noisy.y_train),
-            callbacks=_callbacks(settings, workdir),
-            verbose=1 if sys.stdout.isatty() else 2,
-        )
+        for part in rounds(settings, source, noisy, model, workdir, initial_epoch):
+            _train(model, settings, source, part, workdir)
     except FloatingPointError as error:
+        latest = workdir.checkpoint("latest")
         kept = f"the last good checkpoint is {latest}" if latest.exists() else "none was saved yet"
         cli.fail(f"{error} Training stopped; {kept}.")
     model.export(str(workdir.export), verbose=False)
+    choice = workdir.read_choice()
+    noisy = noisy if choice is None else noisy.with_meta(choice.indices)
     summary = summarize(settings, noisy, workdir.rows()) | {
         "seconds": time.monotonic() - start,
         "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _MEMORY_UNIT,
@@ -121,6 +97,8 @@ def summarize(
         # The first epoch of a process holds the tracing of the step.
         "seconds_per_step": float(np.median(seconds[1:] or seconds)),
         "noise_rate": noisy.noise_rate,
+        "meta_images": len(noisy.y_meta),
+        "meta_noise_rate": noisy.meta_noise_rate,
         "class_counts": noisy.class_counts,
         "noise_matrix": None if noisy.noise_matrix is None else noisy.noise_matrix.tolist(),
         "transition_matrix": noisy.transition_matrix.tolist(),
@@ -152,16 +130,78 @@ def _unreadable(settings: Settings, source: data.Source, workdir: Workdir) -> di
     return found.unreadable if found.files else None
 
 
-def _wrong_labels(noisy: data.NoisyData) -> str:
-    if noisy.noise_rate is None:
-        return "labels as they are"
-    return f"{100 * noisy.noise_rate:.1f} % wrong labels"
+def _model(
+    settings: Settings, source: data.Source, noisy: data.NoisyData, workdir: Workdir
+) -> tuple[Method, int]:
+    """The model, a new one or that of the latest checkpoint, and the epoch to begin with."""
+    latest = workdir.checkpoint("latest")
+    if not latest.exists():
+        return experiment.build_model(settings, source, noisy), 0
+    model = keras.models.load_model(latest)
+    return model, int(model.steps_taken.numpy()) // experiment.steps_per_epoch(settings, noisy)
 
 
-def _callbacks(settings: Settings, workdir: Workdir) -> list[keras.callbacks.Callback]:
+def _announce(
+    settings: Settings, noisy: data.NoisyData, workdir: Workdir, initial_epoch: int
+) -> None:
+    """Says what is about to be trained."""
+    meta = f"{len(noisy.y_meta)} meta images"
+    if settings.meta != "clean":
+        meta = f"{meta}, {_wrong_labels(noisy.meta_noise_rate)}"
+    print(
+        f"{settings.method} on {settings.dataset}: {len(noisy.y_train)} training images, "
+        f"{_wrong_labels(noisy.noise_rate)}, "
+        f"{meta if len(noisy.y_meta) else 'no meta images set apart'}, "
+        f"{len(noisy.y_test)} test images\nworkdir {workdir.root}"
+    )
+    if len(noisy.class_names) <= TABLE_CLASSES and noisy.noise_counts is not None:
+        print(matrix_text(noisy.noise_counts, noisy.class_names))
+    if initial_epoch:
+        print(f"going on after epoch {initial_epoch}")
+    sys.stdout.flush()
+
+
+def _wrong_labels(rate: float | None) -> str:
+    return "labels as they are" if rate is None else f"{100 * rate:.1f} % wrong labels"
+
+
+def _train(
+    model: Method, settings: Settings, source: data.Source, part: Round, workdir: Workdir
+) -> None:
+    """Trains the model for a round."""
+    noisy = part.noisy
+    if not isinstance(model, CE):
+        meta = experiment.meta_stream(settings, source, noisy, part.first)
+    elif len(noisy.y_meta):  # evaluated only
+        meta = data.evaluation_batches(noisy.x_meta, noisy.y_meta)
+    else:
+        meta = None
+    if settings.meta == "pseudo" and meta is not None:
+        print(
+            f"from epoch {part.first + 1} on: {len(noisy.y_meta)} pseudo-clean meta images, "
+            f"{_wrong_labels(noisy.meta_noise_rate)}",
+            flush=True,
+        )
+    model.fit(
+        experiment.training_stream(settings, source, noisy, part.first),
+        meta_data=meta,
+        validation_data=data.evaluation_batches(noisy.x_test, noisy.y_test),
+        epochs=part.end,
+        initial_epoch=part.first,
+        steps_per_epoch=experiment.steps_per_epoch(settings, noisy),
+        num_examples=len(noisy.y_train),
+        callbacks=_callbacks(model, settings, workdir),
+        verbose=1 if sys.stdout.isatty() else 2,
+    )
+
+
+def _callbacks(
+    model: Method, settings: Settings, workdir: Workdir
+) -> list[keras.callbacks.Callback]:
     """In this order: a checkpoint is written last, when the epoch's row stands in the metrics."""
     accuracies = [float(row["val_accuracy"]) for row in workdir.rows()]
     return [
+        callbacks.ReportProgress(model.progress, settings.epochs),
         keras.callbacks.LearningRateScheduler(
             cosine_by_epoch(settings.learning_rate, settings.epochs)
         ),

@@ -12,7 +12,9 @@ from absl import flags
 
 from gdw_tf import data, losses, networks
 from gdw_tf.classifiers import SCOPES
+from gdw_tf.data.meta_split import KINDS as META_KINDS
 from gdw_tf.data.noise import KINDS
+from gdw_tf.meta_losses import META_LOSSES
 from gdw_tf.methods import METHODS
 from gdw_tf.settings import DEFAULTS, Settings, flag_line, resolve
 
@@ -118,10 +120,26 @@ GROUPS = {
             "Size of the last class relative to the first, above 0 up to 1; below 1 the labels "
             "are clean unless noise is asked for.",
         ),
+        flags.DEFINE_string(
+            "meta",
+            "clean",
+            f"Meta set: {', '.join(META_KINDS)}; without a clean set, noisy (taken out of the "
+            "training set, with the labels given) or pseudo (training examples of small loss, "
+            "chosen anew during the training).",
+        ),
         flags.DEFINE_integer(
             "num_meta",
             None,
-            f"Clean, class-balanced meta examples in total; {_by_dataset('num_meta')}.",
+            f"Class-balanced meta examples in total; {_by_dataset('num_meta')}; with --meta=pseudo "
+            "as many as are judged clean.",
+        ),
+        flags.DEFINE_integer(
+            "pseudo_warmup",
+            10,
+            "Epochs of the plain training that the first pseudo-clean meta set comes from.",
+        ),
+        flags.DEFINE_integer(
+            "pseudo_every", 5, "Epochs after which the pseudo-clean meta set is chosen anew."
         ),
         flags.DEFINE_bool(
             "meta_balanced", False, "As many meta examples of each class in every meta batch."
@@ -155,6 +173,11 @@ GROUPS = {
             "of their paths.",
         ),
         flags.DEFINE_integer("meta_every", 1, "A meta gradient in every so many steps."),
+        flags.DEFINE_string(
+            "meta_loss",
+            "cross_entropy",
+            f"Loss on the meta set: {', '.join(META_LOSSES)} (for --meta=noisy).",
+        ),
         flags.DEFINE_float(
             "virtual_lr", None, "Rate of the virtual step; by default the current learning rate."
         ),

@@ -5,6 +5,7 @@ metrics.csv         one row an epoch
 checkpoints/        latest.keras, and best.keras by test accuracy
 tensorboard/        events
 unreadable.txt      of image files: those that were left out, each with the reason
+pseudo_clean.npz    of --meta=pseudo: the epoch since which the meta set holds, and its indices
 summary.json        the results, when the run is complete
 export/             the classifier as a SavedModel
 """
@@ -17,9 +18,23 @@ import json
 import os
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from gdw_tf.settings import Settings, flag_lines, settings_of_lines
+
+
+class Choice(NamedTuple):
+    """A meta set that was chosen of the training images.
+
+    Attributes:
+        epoch: the epoch, counted from 0, that it was chosen for, and those after it.
+        indices: the indices of the training images, int64, (M,).
+    """
+
+    epoch: int
+    indices: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,6 +62,11 @@ class Workdir:
     def unreadable(self) -> Path:
         """The image files that were left out."""
         return self.root / "unreadable.txt"
+
+    @property
+    def pseudo_clean(self) -> Path:
+        """The pseudo-clean meta set."""
+        return self.root / "pseudo_clean.npz"
 
     @property
     def summary(self) -> Path:
@@ -105,6 +125,20 @@ class Workdir:
         text = "".join(f"{path}\t{reason}\n" for path, reason in reasons.items())
         # A file's name need not be UTF-8; it is written as the bytes that it is.
         self.unreadable.write_text(text, encoding="utf-8", errors="surrogateescape")
+
+    def read_choice(self) -> Choice | None:
+        """The pseudo-clean meta set that was chosen last; `None` if there is none."""
+        if not self.pseudo_clean.exists():
+            return None
+        with np.load(self.pseudo_clean) as arrays:
+            return Choice(int(arrays["epoch"]), arrays["indices"])
+
+    def write_choice(self, choice: Choice) -> None:
+        """Writes pseudo_clean.npz in one move."""
+        aside = self.pseudo_clean.with_suffix(".tmp")
+        with aside.open("wb") as file:
+            np.savez(file, **choice._asdict())
+        os.replace(aside, self.pseudo_clean)
 
     def rows(self) -> list[dict[str, str]]:
         """The rows of metrics.csv; none where there is none."""

@@ -10,7 +10,13 @@ import pytest
 import tensorflow as tf
 
 import gdw_tf
-from gdw_tf.callbacks import Checkpoints, MetaEvaluation, StepTimer, StopOnNonFinite
+from gdw_tf.callbacks import (
+    Checkpoints,
+    MetaEvaluation,
+    ReportProgress,
+    StepTimer,
+    StopOnNonFinite,
+)
 
 GENERATOR = np.random.default_rng(0)
 X, Y = GENERATOR.normal(size=(12, 4)).astype(np.float32), np.arange(12) % 3
@@ -61,6 +67,20 @@ def test_callbacks_after_the_meta_evaluation_see_its_results():
     model.fit(X, Y, epochs=5, callbacks=[MetaEvaluation(META), stop], verbose=0)
     losses = model.history.history["meta_loss"]
     assert stop.best == max(losses)
+
+
+# ReportProgress.
+
+
+def test_a_part_of_a_training_tells_its_share_of_the_whole():
+    model, seen = make_model(), []
+    note = keras.callbacks.LambdaCallback(
+        on_epoch_begin=lambda epoch, logs: seen.append(float(model.progress.numpy()))
+    )
+    for first in (0, 2):
+        whole = ReportProgress(model.progress, epochs=4)
+        model.fit(X, Y, initial_epoch=first, epochs=first + 2, callbacks=[whole, note], verbose=0)
+    assert seen == [0.0, 0.25, 0.5, 0.75]
 
 
 # StopOnNonFinite.

@@ -60,3 +60,17 @@ def test_only_training_images_are_mixed_and_erased():
     for one, other in zip(meta.take(2), plain_meta.take(2), strict=True):
         np.testing.assert_array_equal(one[0], other[0])
         np.testing.assert_array_equal(one[1], other[1])
+
+
+def test_batches_of_a_pseudo_clean_meta_set_are_balanced():
+    settings = resolve(dataset="digits", meta="pseudo", meta_batch_size=20)
+    source = data.load("digits")
+    noisy = experiment.prepare_data(settings, source)
+    with pytest.raises(ValueError, match="No meta set is chosen yet. Received: meta=pseudo"):
+        experiment.meta_stream(settings, source, noisy)
+    unequal = np.concatenate(
+        [np.flatnonzero(noisy.y_train == label)[: 3 + label] for label in range(10)]
+    )
+    meta = experiment.meta_stream(settings, source, noisy.with_meta(unequal))
+    for _, labels in meta.take(3).as_numpy_iterator():
+        assert np.bincount(labels, minlength=10).tolist() == [2] * 10

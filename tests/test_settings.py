@@ -51,3 +51,9 @@ def test_images_are_cropped_by_default_where_the_data_set_allows_it(augment, by_
 def test_a_family_without_a_name_is_no_data_set():
     with pytest.raises(ValueError, match="dataset=tfds; allowed: cifar10, .*tfds:NAME"):
         resolve(dataset="tfds")
+
+
+def test_a_pseudo_clean_meta_set_is_as_large_as_it_turns_out_unless_its_size_is_given():
+    assert resolve(dataset="cifar10", meta="pseudo").num_meta is None
+    assert resolve(dataset="cifar10", meta="pseudo", num_meta=500).num_meta == 500
+    assert resolve(dataset="cifar10", meta="noisy").num_meta == 1000

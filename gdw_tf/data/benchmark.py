@@ -34,7 +34,8 @@ def main(argv: list[str]) -> None:
         settings = train_flags.settings_from_flags()
         source = experiment.load_source(settings, **train_flags.locations())
         noisy = experiment.prepare_data(settings, source)
-    pairs = tf.data.Dataset.zip(experiment.batch_streams(settings, source, noisy, initial_epoch=0))
+        streams = experiment.batch_streams(settings, source, noisy, initial_epoch=0)
+    pairs = tf.data.Dataset.zip(streams)
     rate = images_per_second(pairs, STEPS.value)
     height, width, channels = source.image_shape
     print(

@@ -2,7 +2,8 @@
 
 Meta-learned weighting needs a small, clean, class-balanced set besides the noisy training set (in
 the usual experiments 1,000 images of CIFAR). It is drawn from the training images and taken out
-of them, so no image is both weighted and used to judge the weights.
+of them, so no image is both weighted and used to judge the weights. Those who have no clean labels
+split off one with the labels given, or choose it of the training images (`gdw_tf.pseudo_clean`).
 """
 
 from __future__ import annotations
@@ -13,6 +14,9 @@ from numpy.typing import ArrayLike
 from gdw_tf.checks import check_integer, check_labels
 from gdw_tf.data.class_draws import balanced_counts, draw_per_class
 
+KINDS = ("clean", "noisy", "pseudo")
+"""Kinds of meta set: with true labels; with the labels given; pseudo-clean, chosen in training."""
+
 
 def split_meta(
     labels: ArrayLike, num_classes: int, num_meta: int, random_state: np.random.RandomState
@@ -20,7 +24,7 @@ def split_meta(
     """Splits a training set into a rest for training and a class-balanced meta set.
 
     Args:
-        labels: True class indices, any integer dtype, shape (N,).
+        labels: Class indices, any integer dtype, shape (N,): the true ones for a clean meta set.
         num_classes: Number of classes C, at least 2.
         num_meta: Size of the meta set M, at least 1. If C does not divide it, classes drawn at
             random get one image more than the others.

@@ -7,7 +7,7 @@ a training batch and a meta batch is, whatever phi is,
     1. forward pass on the training batch                              logits z
     2. phi  = outer_parameters(z), from an outer model V_Theta or a constant
     3. theta' = theta - alpha J(z)^T u(phi) / B                        virtual step
-    4. L    = cross-entropy of the classifier with theta' on the meta batch
+    4. L    = loss of the classifier with theta' on the meta batch (`gdw_tf.meta_losses`)
     5. g    = dL / d phi, and dL / d Theta through step 2              meta gradient
     6. Theta <- outer optimizer(Theta, dL / d Theta)
     7. phi' = updated_outer_parameters(phi, g)
@@ -37,7 +37,8 @@ from gdw_tf.checks import check_integer, check_number
 from gdw_tf.class_gradients import ClassGradients, class_gradients
 from gdw_tf.lookahead import ForwardPass, virtual_logits
 from gdw_tf.losses.softmax_loss import SoftmaxLoss
-from gdw_tf.methods.base import Method, mean_cross_entropy, mean_over_batch
+from gdw_tf.meta_losses import META_LOSSES, check_meta_loss
+from gdw_tf.methods.base import Method, mean_over_batch
 from gdw_tf.optimizers import CoupledAdam
 
 
@@ -71,6 +72,8 @@ class MetaMethod(Method):
         virtual_scope: the weights that move in the virtual step: `"all"` (default), `"last_stage"`,
             `"head"`, or a regular expression, see `gdw_tf.classifiers.variables_in_scope`.
         meta_every: k: a meta gradient in every k-th step; default 1.
+        meta_loss: L, by its name in `gdw_tf.meta_losses`: `"cross_entropy"` (default), or `"mae"`
+            for a meta set with wrong labels in it.
         seed: seed of the order in which `fit` takes arrays.
         name: the model's name.
 
@@ -79,7 +82,7 @@ class MetaMethod(Method):
         ValueError: `classifier` ends in softmax; an option is out of its range.
     """
 
-    option_names = ("virtual_lr", "virtual_scope", "meta_every")
+    option_names = ("virtual_lr", "virtual_scope", "meta_every", "meta_loss")
     reported = ("meta_loss", "meta_accuracy")
     base_loss: SoftmaxLoss | None = None
 
@@ -90,6 +93,7 @@ class MetaMethod(Method):
         virtual_lr: float | None = None,
         virtual_scope: str = "all",
         meta_every: int = 1,
+        meta_loss: str = "cross_entropy",
         seed: int | None = None,
         name: str | None = None,
     ) -> None:
@@ -101,6 +105,7 @@ class MetaMethod(Method):
         if classifier.built:  # of others it is found out with the first batch
             classifiers.variables_in_scope(classifier, virtual_scope)
         self.meta_every = check_integer("meta_every", meta_every, 1)
+        self.meta_loss = check_meta_loss(meta_loss)
 
     # What a method says.
 
@@ -185,7 +190,9 @@ class MetaMethod(Method):
                 virtual_lr,
                 meta_batch.inputs,
             )
-            meta_loss = mean_cross_entropy(meta_logits, meta_batch.labels, meta_batch.sample_weight)
+            meta_loss = META_LOSSES[self.meta_loss](
+                meta_logits, meta_batch.labels, meta_batch.sample_weight
+            )
         meta_gradient, *outer_gradients = tape.gradient(
             meta_loss,
             [outer, *outer_values],

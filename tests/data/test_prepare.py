@@ -253,6 +253,77 @@ def test_an_experiment_is_the_same_on_every_machine():
     assert digest.hexdigest() == "b97e69ba2d40711abb9729f488f843372b8fbae18279ec2c6fef4e0a75fb975a"
 
 
+def test_a_noisy_meta_set_is_taken_out_with_the_labels_given():
+    noise = {"noise": "flip", "noise_rate": 0.4, "seed": 1}
+    source = make_source()
+    whole = prepare(source, meta="pseudo", num_meta=None, **noise)
+    data = prepare(source, meta="noisy", num_meta=50, **noise)
+    assert np.bincount(data.y_meta).tolist() == [5] * NUM_CLASSES
+    used = np.concatenate([numbers_of(data.x_train), numbers_of(data.x_meta)])
+    np.testing.assert_array_equal(np.sort(used), np.arange(TOTAL))
+    label_of = dict(zip(numbers_of(whole.x_train), whole.y_train, strict=True))
+    for part in ("train", "meta"):
+        images, given = getattr(data, f"x_{part}"), getattr(data, f"y_{part}")
+        assert [label_of[number] for number in numbers_of(images)] == given.tolist()
+    np.testing.assert_array_equal(data.y_true, source.y_train[numbers_of(data.x_train)])
+    np.testing.assert_array_equal(data.y_meta_true, source.y_train[numbers_of(data.x_meta)])
+    wrong = np.count_nonzero(data.y_meta != source.y_train[numbers_of(data.x_meta)])
+    assert data.meta_noise_rate == wrong / 50 > 0.2
+
+
+def test_a_noisy_meta_set_leaves_as_many_training_images_as_asked_for():
+    data = prepare(
+        make_source(), meta="noisy", num_meta=50, train_examples=300, noise="flip", noise_rate=0.4
+    )
+    assert (len(data.y_train), len(data.y_meta)) == (300, 50)
+
+
+def test_nothing_is_taken_out_for_a_pseudo_clean_meta_set():
+    data = prepare(make_source(), meta="pseudo", num_meta=None, noise="uniform", noise_rate=0.4)
+    np.testing.assert_array_equal(numbers_of(data.x_train), np.arange(TOTAL))
+    assert len(data.x_meta) == len(data.y_meta) == 0
+    assert data.meta_noise_rate is None
+    chosen = np.array([3, 5, 500])
+    with_meta = data.with_meta(chosen)
+    np.testing.assert_array_equal(numbers_of(with_meta.x_meta), chosen)
+    np.testing.assert_array_equal(with_meta.y_meta, data.y_train[chosen])
+    np.testing.assert_array_equal(with_meta.y_meta_true, data.y_true[chosen])
+    np.testing.assert_array_equal(with_meta.x_train, data.x_train)
+
+
+def test_labels_that_are_not_known_to_be_true_give_a_meta_set_without_truth():
+    source = make_source(labels_are_true=False)
+    data = prepare(source, meta="noisy", num_meta=20)
+    assert (data.y_meta_true, data.meta_noise_rate, len(data.y_meta)) == (None, None, 20)
+    chosen = prepare(source, meta="pseudo", num_meta=None).with_meta(np.arange(4))
+    assert (chosen.y_meta_true, chosen.meta_noise_rate) == (None, None)
+
+
+def test_a_clean_meta_set_has_no_wrong_labels():
+    data = prepare(make_source(), num_meta=50, noise="uniform", noise_rate=0.4)
+    assert data.meta_noise_rate == 0
+
+
+@pytest.mark.parametrize(
+    ("source", "meta", "message"),
+    [
+        (make_source(), "dirty", "meta='dirty'; allowed: clean, noisy, pseudo"),
+        (with_clean_set(), "pseudo", "numbers has a clean set .* meta=pseudo; allowed: clean"),
+        (with_clean_set(), "noisy", "numbers has a clean set .* meta=noisy; allowed: clean"),
+        (make_source(labels_are_true=False), "clean", "without a clean set, .* allowed: pseudo"),
+    ],
+)
+def test_a_meta_set_that_a_source_does_not_give_is_an_error(source, meta, message):
+    with pytest.raises(ValueError, match=message):
+        prepare(source, num_meta=20, meta=meta)
+
+
+def test_who_draws_noise_takes_the_labels_for_true():
+    source = make_source(labels_are_true=False)
+    data = prepare(source, num_meta=20, noise="flip", noise_rate=1.0)
+    assert (data.meta_noise_rate, data.noise_rate) == (0, 1)
+
+
 def test_a_class_missing_from_the_meta_set_is_warned_of():
     with pytest.warns(UserWarning, match="no image of 3 of 10 classes"):
         prepare(make_source(), num_meta=7)

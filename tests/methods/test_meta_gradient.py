@@ -31,13 +31,13 @@ def network(*, normalized: bool) -> keras.Model:
 class Experiment:
     """A model, its batches, and the meta loss as a function of what the method learns."""
 
-    def __init__(self, method, *, normalized: bool) -> None:
+    def __init__(self, method, *, normalized: bool, meta_loss: str = "cross_entropy") -> None:
         keras.utils.set_random_seed(3)
         generator = np.random.default_rng(3)
         self.x, self.x_meta = generator.normal(size=(2, 6, 4))
         self.labels, self.labels_meta = generator.integers(CLASSES, size=(2, 6))
         options = {"hidden_units": WIDTH} if "hidden_units" in method.option_names else {}
-        self.model = method(network(normalized=normalized), **options)
+        self.model = method(network(normalized=normalized), meta_loss=meta_loss, **options)
         # Plain gradient descent at rate 1 takes the gradient itself off the weight net's weights.
         self.model.compile(
             gdw_tf.CoupledSGD(ALPHA), weight_optimizer=keras.optimizers.SGD(learning_rate=1.0)
@@ -66,8 +66,10 @@ class Experiment:
         ):
             variable.assign(theta - ALPHA * np.tensordot(u, rows, axes=2) / len(self.x))
         z = self.moving_classifier(self.x_meta, training=True).numpy()
-        normalizer = np.log(np.exp(z).sum(axis=1))
-        return (normalizer - z[np.arange(len(z)), self.labels_meta]).mean()
+        p_label = (np.exp(z) / np.exp(z).sum(axis=1, keepdims=True))[
+            np.arange(len(z)), self.labels_meta
+        ]
+        return (2 - 2 * p_label if self.model.meta_loss == "mae" else -np.log(p_label)).mean()
 
     def omega(self, outer_weights):
         """First-stage weights from the weights of the weight net."""
@@ -99,12 +101,16 @@ def slopes(function, point):
 
 methods = pytest.mark.parametrize("method", [gdw_tf.GDW, gdw_tf.MWNet])
 networks = pytest.mark.parametrize("normalized", [False, True], ids=["plain", "batch_norm"])
+meta_losses = pytest.mark.parametrize("meta_loss", ["cross_entropy", "mae"])
 
 
 @methods
 @networks
-def test_meta_gradient_is_the_slope_of_the_meta_loss_along_the_weights(method, normalized):
-    experiment = Experiment(method, normalized=normalized)
+@meta_losses
+def test_meta_gradient_is_the_slope_of_the_meta_loss_along_the_weights(
+    method, normalized, meta_loss
+):
+    experiment = Experiment(method, normalized=normalized, meta_loss=meta_loss)
     omega = experiment.omega(experiment.outer_weights)
     expected = slopes(experiment.meta_loss, omega)
 
@@ -118,8 +124,11 @@ def test_meta_gradient_is_the_slope_of_the_meta_loss_along_the_weights(method, n
 
 @methods
 @networks
-def test_the_weight_net_descends_the_slope_of_the_meta_loss_along_its_weights(method, normalized):
-    experiment = Experiment(method, normalized=normalized)
+@meta_losses
+def test_the_weight_net_descends_the_slope_of_the_meta_loss_along_its_weights(
+    method, normalized, meta_loss
+):
+    experiment = Experiment(method, normalized=normalized, meta_loss=meta_loss)
 
     experiment.training_step()
 

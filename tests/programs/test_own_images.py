@@ -153,7 +153,10 @@ def test_clothing1m_has_the_settings_of_the_paper(tmp_path, train):
     "arguments, message",
     [
         (["--dataset=folder"], "folder needs the folder of its images"),
-        (["--dataset=csv", "--data_dir=."], "csv needs three tables. Received: no train_csv"),
+        (
+            ["--dataset=csv", "--data_dir=."],
+            "tables train_csv and test_csv. Received: no train_csv",
+        ),
         (["--dataset=npz"], "npz needs a file"),
         (["--dataset=npz", "--data_file=nowhere.npz"], "nowhere.npz"),
         (["--dataset=clothing1m", "--data_dir=."], "no noisy_label_kv.txt"),

@@ -1,9 +1,9 @@
 """Your own images, listed in tables.
 
 `--train_csv`, `--meta_csv` and `--test_csv` are tables with a header and the columns `path` and
-`label`: the training images with their labels as they are, a small clean set, and test images with
-their true labels. Paths are relative to `--data_dir`. The classes are the labels of all three
-tables, in alphabetical order, or in that of their numbers if all are whole numbers.
+`label`: the training images with their labels as they are, a small clean set, if there is one, and
+test images with their true labels. Paths are relative to `--data_dir`. The classes are the labels
+of all tables, in alphabetical order, or in that of their numbers if all are whole numbers.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ def load_csv(
     test_csv: str | None = None,
     image_size: tuple[int, int] | None = None,
 ) -> Source:
-    """Lists the images of three tables.
+    """Lists the images of the tables.
 
     Args:
         data_dir: The folder that their paths are relative to.
         download: Not used.
         train_csv: Table of the training images.
-        meta_csv: Table of the clean set.
+        meta_csv: Table of the clean set; `None` if there is none.
         test_csv: Table of the test images.
         image_size: (height, width) that images are resized to; `None` for 224 x 224.
 
     Returns:
         The data set, its files in the order of the tables. Its labels are not known to be true;
-        the clean set is the meta set; mean and standard deviation are ImageNet's.
+        the clean set, if any, is the meta set; mean and standard deviation are ImageNet's.
 
     Raises:
         OSError: If a table or an image is missing or cannot be read.
@@ -48,7 +48,11 @@ def load_csv(
     del download
     root = check_root("csv", data_dir)
     tables = {"train": train_csv, "meta": meta_csv, "test": test_csv}
-    listings = {part: _read(part, table) for part, table in tables.items()}
+    listings = {
+        part: _read(part, table)
+        for part, table in tables.items()
+        if part != "meta" or table is not None
+    }
     labels = set().union(*(listing.labels for listing in listings.values()))
     class_names = sorted(labels)
     if all(label.isdecimal() for label in labels):
@@ -58,7 +62,9 @@ def load_csv(
 
 def _read(part: str, table: str | None) -> Listing:
     if table is None:
-        raise ValueError(f"The data set csv needs three tables. Received: no {part}_csv.")
+        raise ValueError(
+            f"The data set csv needs the tables train_csv and test_csv. Received: no {part}_csv."
+        )
     try:
         with open_text(os.path.expanduser(table)) as file:
             return _listing(table, csv.DictReader(file))

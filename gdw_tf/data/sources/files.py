@@ -32,7 +32,7 @@ def source_of_files(
     class_names: Sequence[str],
     image_size: tuple[int, int] | None,
 ) -> Source:
-    """Makes the source of a data set of image files with a clean set of its own.
+    """Makes the source of a data set of image files.
 
     No image is read. The labels are not known to be true; mean and standard deviation are
     ImageNet's.
@@ -40,7 +40,7 @@ def source_of_files(
     Args:
         name: The name that it is loaded by.
         root: The folder that all paths are relative to. Links that lead out of it are refused.
-        listings: The images of "train", "meta" and "test".
+        listings: The images of "train", "test" and, if there is a clean set, "meta".
         class_names: The name of each class, in the order of their numbers.
         image_size: (height, width) of the images to be; `None` for `IMAGE_SIZE`.
 
@@ -78,8 +78,8 @@ def source_of_files(
         std=IMAGENET_STD,
         augment=True,
         labels_are_true=False,
-        x_meta=x["meta"],
-        y_meta=y["meta"],
+        x_meta=x.get("meta"),
+        y_meta=y.get("meta"),
     )
 
 

@@ -3,7 +3,7 @@
 Below `--data_dir` stand
 
     train/CLASS/*     training images, sorted by their labels as they are, noise and all
-    meta/CLASS/*      a small clean set
+    meta/CLASS/*      a small clean set, if there is one
     test/CLASS/*      test images, sorted truly
 
 The files are JPEG, PNG, WebP or BMP, of any size; other files are not looked at. The classes are
@@ -26,13 +26,13 @@ def load_folder(
     """Lists the images of a folder.
 
     Args:
-        data_dir: The folder with train/, meta/ and test/ in it.
+        data_dir: The folder with train/, test/ and, if there is a clean set, meta/ in it.
         download: Not used.
         image_size: (height, width) that images are resized to; `None` for 224 x 224.
 
     Returns:
         The data set, its files in alphabetical order. Its labels are not known to be true; the
-        clean set is the meta set; mean and standard deviation are ImageNet's.
+        clean set, if any, is the meta set; mean and standard deviation are ImageNet's.
 
     Raises:
         OSError: If a folder is missing or cannot be read.
@@ -41,7 +41,9 @@ def load_folder(
     """
     del download
     root = check_root("folder", data_dir)
-    listings = {part: _list(root, part) for part in ("train", "meta", "test")}
+    has_clean_set = os.path.isdir(os.path.join(root, "meta"))
+    parts = ("train", "meta", "test") if has_clean_set else ("train", "test")
+    listings = {part: _list(root, part) for part in parts}
     return source_of_files("folder", root, listings, _folders(root, "train"), image_size)
 
 
@@ -60,7 +62,7 @@ def _folders(root: str, part: str) -> list[str]:
     if not os.path.isdir(folder):
         raise NotADirectoryError(
             f"There is no folder {part} in the data. Received: data_dir={root}; allowed: a folder "
-            "with train, meta and test in it."
+            "with train and test in it, and meta if there is a clean set."
         )
     return sorted(
         entry.name

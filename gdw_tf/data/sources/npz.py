@@ -3,7 +3,7 @@
 `--data_file=FILE.npz` holds the arrays
 
     x, y              training images and their labels, as they are, noise and all
-    x_meta, y_meta    a small clean set
+    x_meta, y_meta    a small clean set, if there is one
     x_test, y_test    test images and their true labels
 
 Images are uint8, shape (N, height, width, channels) or (N, height, width); labels are class
@@ -45,7 +45,8 @@ def load_npz(
 
     Returns:
         The data set. Its classes are 0 to the highest label of the training images, and their names
-        these numbers; the labels are not known to be true; the clean set is the meta set.
+        these numbers; the labels are not known to be true; the clean
+        set, if any, is the meta set.
 
     Raises:
         OSError: If the file cannot be read.
@@ -60,6 +61,7 @@ def load_npz(
     parts = {
         part: (_images(f"x{suffix}", arrays, image_size), arrays[f"y{suffix}"])
         for part, suffix in _SUFFIXES.items()
+        if f"x{suffix}" in arrays
     }
     shapes = {images.shape[1:] for images, _ in parts.values()}
     if len(shapes) > 1:
@@ -86,8 +88,8 @@ def load_npz(
         std=std,
         augment=True,
         labels_are_true=False,
-        x_meta=parts["meta"][0],
-        y_meta=labels["meta"],
+        x_meta=parts["meta"][0] if "meta" in parts else None,
+        y_meta=labels.get("meta"),
     )
 
 
@@ -104,6 +106,8 @@ def _read(data_file: str) -> dict[str, np.ndarray]:
         raise ValueError(
             f"An array of this archive cannot be read. Received: {data_file}: {error}."
         ) from error
+    if not {"x_meta", "y_meta"} & arrays.keys():  # there is no clean set
+        names = [name for name in names if not name.endswith("_meta")]
     if missing := [name for name in names if name not in arrays]:
         raise ValueError(
             f"Arrays are missing from {data_file}. Received: {found}; missing: "

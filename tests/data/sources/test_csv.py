@@ -120,8 +120,13 @@ def test_one_class_is_not_enough(tables):
         data.load("csv", **tables)
 
 
-def test_all_tables_are_needed(tables):
-    with pytest.raises(ValueError, match="needs three tables. Received: no meta_csv"):
-        data.load("csv", **{**tables, "meta_csv": None})
+def test_there_may_be_no_clean_set(tables):
+    source = data.load("csv", **{**tables, "meta_csv": None})
+    assert (source.x_meta, source.y_meta, len(source.x_train)) == (None, None, 8)
+
+
+def test_the_other_tables_are_needed(tables):
+    with pytest.raises(ValueError, match="train_csv and test_csv. Received: no test_csv"):
+        data.load("csv", **{**tables, "test_csv": None})
     with pytest.raises(FileNotFoundError, match="nowhere"):
         data.load("csv", **{**tables, "test_csv": "nowhere.csv"})

@@ -31,6 +31,12 @@ def test_a_folder_is_listed_by_class(image_folder):
     np.testing.assert_allclose(source.std, 255 * np.array([0.229, 0.224, 0.225]))
 
 
+def test_a_folder_may_have_no_clean_set(image_folder):
+    shutil.rmtree(image_folder / "meta")
+    source = load(image_folder)
+    assert (source.x_meta, source.y_meta, source.parts) == (None, None, ("train", "test"))
+
+
 def test_links_may_lead_within_the_folder_but_not_out_of_it(image_folder, write_image):
     inside, outside = image_folder / "train/cat/in.png", image_folder / "train/cat/out.png"
     inside.symlink_to(image_folder / "train/cat/0.png")
@@ -50,7 +56,7 @@ def test_links_may_lead_within_the_folder_but_not_out_of_it(image_folder, write_
     ("spoil", "error", "message"),
     [
         (lambda tree: (tree / "train/emu").mkdir(), ValueError, "no training image.*class emu"),
-        (lambda tree: shutil.rmtree(tree / "meta"), OSError, "no folder meta"),
+        (lambda tree: shutil.rmtree(tree / "test"), OSError, "no folder test"),
         (
             lambda tree: (tree / "meta/dog").rename(tree / "meta/dgo"),
             ValueError,

@@ -41,6 +41,11 @@ def test_an_archive_comes_as_it_is(write):
     assert not source.labels_are_true
 
 
+def test_an_archive_may_have_no_clean_set(write):
+    source = data.load("npz", data_file=write(x_meta=None, y_meta=None))
+    assert (source.x_meta, source.y_meta, len(source.x_train)) == (None, None, 9)
+
+
 def test_grey_images_get_a_channel_and_images_are_resized(write):
     grey = {name: arrays()[name][..., 0] for name in ("x", "x_meta", "x_test")}
     assert data.load("npz", data_file=write(**grey)).image_shape == (6, 8, 1)
