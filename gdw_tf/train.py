@@ -26,7 +26,7 @@ import tensorflow as tf
 import gdw_tf
 from gdw_tf import callbacks, cli, data, experiment, train_flags
 from gdw_tf.data.noise import TABLE_CLASSES, matrix_text
-from gdw_tf.methods import CE
+from gdw_tf.methods.plain import PlainMethod
 from gdw_tf.schedules import cosine_by_epoch
 from gdw_tf.settings import Settings, flag_lines
 from gdw_tf.workdir import Workdir
@@ -75,7 +75,7 @@ def main(argv: list[str]) -> None:
     if initial_epoch:
         print(f"going on after epoch {initial_epoch}", flush=True)
     training, meta = experiment.batch_streams(settings, source, noisy, initial_epoch)
-    if isinstance(model, CE):
+    if isinstance(model, PlainMethod):
         meta = data.evaluation_batches(noisy.x_meta, noisy.y_meta)  # evaluated only
     try:
         model.fit(
