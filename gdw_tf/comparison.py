@@ -26,8 +26,7 @@ from pathlib import Path
 import numpy as np
 from sklearn.svm import SVC
 
-from gdw_tf import data, experiment, train_flags
-from gdw_tf.methods import METHODS
+from gdw_tf import data, experiment, methods, train_flags
 from gdw_tf.settings import Settings, flag_lines
 from gdw_tf.workdir import Workdir
 
@@ -58,10 +57,10 @@ class Contender:
             ValueError: an unknown method, or flags that are not `NAME=VALUE`.
         """
         method, *flags = text.split(":")
-        if method not in METHODS and method not in WITHOUT_RUNS:
+        if method not in methods.names() and method not in WITHOUT_RUNS:
             raise ValueError(
                 f"methods names an unknown one. Received: {text}; allowed: "
-                f"{', '.join([*METHODS, *WITHOUT_RUNS])}, methods with flags as in gdw:memory=0.7."
+                f"{', '.join([*methods.names(), *WITHOUT_RUNS])}, methods with flags as in gdw:memory=0.7."
             )
         if any("=" not in flag for flag in flags) or flags and method in WITHOUT_RUNS:
             raise ValueError(
@@ -161,12 +160,12 @@ class Comparison:
 
     @classmethod
     def plan(
-        cls, methods: Sequence[str], seeds: Sequence[str], root: Path, *assignments: str
+        cls, names: Sequence[str], seeds: Sequence[str], root: Path, *assignments: str
     ) -> Comparison:
         """Plans the runs, from the flags of training as they are parsed.
 
         Args:
-            methods: contenders, as `Contender.parse` reads them.
+            names: contenders, as `Contender.parse` reads them.
             seeds: numbers.
             root: the directory of the runs' directories.
             *assignments: further flags, `NAME=VALUE`.
@@ -174,11 +173,11 @@ class Comparison:
         Raises:
             ValueError: methods, seeds or flags that there are not; a directory of another run.
         """
-        if not methods or len(set(methods)) < len(methods):
-            raise ValueError(f"methods must be different ones. Received: {','.join(methods)}")
+        if not names or len(set(names)) < len(names):
+            raise ValueError(f"methods must be different ones. Received: {','.join(names)}")
         if not seeds or not all(seed.isdecimal() for seed in seeds):
             raise ValueError(f"seeds must be numbers. Received: {','.join(seeds)}; allowed: 0,1,2")
-        contenders = tuple(map(Contender.parse, methods))
+        contenders = tuple(map(Contender.parse, names))
         runs = tuple(
             tuple(_planned(contender, seed, root, assignments) for seed in seeds)
             for contender in contenders

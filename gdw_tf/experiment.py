@@ -11,9 +11,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from gdw_tf import data, losses, networks
+from gdw_tf import data, losses, methods, networks
 from gdw_tf.data.noise import read_matrix
-from gdw_tf.methods import METHODS, Method
+from gdw_tf.methods import Method
 from gdw_tf.methods.meta import MetaMethod
 from gdw_tf.metrics import Accuracy
 from gdw_tf.optimizers import CoupledAdam, CoupledSGD
@@ -82,12 +82,13 @@ def build_model(settings: Settings, source: data.Source, noisy: data.NoisyData) 
         image_shape=source.image_shape,
         mean=source.mean,
         std=source.std,
+        cosine_scale=losses.COSINE_SCALE if settings.loss == "ldam" else None,
     )
-    method = METHODS[settings.method]
+    method = methods.by_name(settings.method)
     options = {name: getattr(settings, name) for name in method.option_names}
     if "base_loss" in options:
         counts = np.bincount(noisy.y_train, minlength=noisy.num_classes)
-        options["base_loss"] = losses.build(settings.base_loss, counts.tolist())
+        options["base_loss"] = losses.build(settings.loss, counts.tolist())
     model = method(classifier, seed=settings.seed, **options)
     optimizers = {
         "optimizer": CoupledSGD(settings.learning_rate, settings.momentum, settings.weight_decay)

@@ -10,13 +10,12 @@ import dataclasses
 from collections.abc import Iterable
 from typing import Any
 
-from gdw_tf import data, losses, networks
+from gdw_tf import data, losses, methods, networks
 from gdw_tf.classifiers import check_scope
 from gdw_tf.data import imbalance
 from gdw_tf.data.meta_split import KINDS as META_KINDS
 from gdw_tf.data.noise import KINDS, KINDS_WITHOUT_RATE
 from gdw_tf.meta_losses import META_LOSSES
-from gdw_tf.methods import METHODS
 
 _CIFAR = {
     "noise": "uniform",
@@ -25,6 +24,8 @@ _CIFAR = {
     "network": "resnet32",
     "epochs": 80,
 }
+# Of ELR on CIFAR-100 (Liu et al., NeurIPS 2020).
+_CIFAR100 = _CIFAR | {"elr_lambda": 7.0, "elr_beta": 0.9}
 _NO_NOISE = {"noise": "none", "noise_rate": 0.0}
 DEFAULTS: dict[str, dict[str, Any]] = {
     "digits": {
@@ -35,9 +36,9 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "epochs": 60,
     },
     "cifar10": _CIFAR,
-    "cifar100": _CIFAR,
+    "cifar100": _CIFAR100,
     "cifar10_n": _CIFAR | _NO_NOISE,
-    "cifar100_n": _CIFAR | _NO_NOISE,
+    "cifar100_n": _CIFAR100 | _NO_NOISE,
     "clothing1m": _NO_NOISE
     | {
         "num_meta": None,
@@ -107,6 +108,8 @@ class Settings:
     virtual_scope: str = "all"
     meta_every: int = 1
     meta_loss: str = "cross_entropy"
+    elr_lambda: float = 3.0
+    elr_beta: float = 0.7
     hidden_units: int = 100
     weight_net_learning_rate: float = 1e-3
     weight_net_weight_decay: float = 1e-4
@@ -119,7 +122,7 @@ class Settings:
             "noise": KINDS,
             "imbalance": imbalance.KINDS,
             "meta": META_KINDS,
-            "method": tuple(METHODS),
+            "method": methods.names(),
             "base_loss": losses.names(),
             "meta_loss": tuple(META_LOSSES),
             "network": networks.names(),
@@ -135,7 +138,7 @@ class Settings:
             _check(name, value, value is None or value >= 1, "at least 1")
         for name in ("noise_rate", "momentum", "max_unreadable"):
             _check(name, getattr(self, name), 0.0 <= getattr(self, name) <= 1.0, "0 to 1")
-        for name in ("weight_decay", "clip", "weight_net_weight_decay"):
+        for name in ("weight_decay", "clip", "weight_net_weight_decay", "elr_lambda"):
             _check(name, getattr(self, name), getattr(self, name) >= 0.0, "at least 0")
         for name in ("learning_rate", "weight_net_learning_rate"):
             _check(name, getattr(self, name), getattr(self, name) > 0.0, "above 0")
@@ -145,7 +148,8 @@ class Settings:
             0.0 < self.imbalance_factor <= 1.0,
             "above 0, up to 1",
         )
-        _check("memory", self.memory, 0.0 <= self.memory < 1.0, "0 to below 1")
+        for name in ("memory", "elr_beta"):
+            _check(name, getattr(self, name), 0.0 <= getattr(self, name) < 1.0, "0 to below 1")
         check_scope(self.virtual_scope)
         self.augmentation(by_default=False)  # checks its own numbers
         size = self.image_size
@@ -157,6 +161,13 @@ class Settings:
         is_rate = not isinstance(self.outer_lr, str) and self.outer_lr >= 0.0
         _check("outer_lr", self.outer_lr, self.outer_lr == "auto" or is_rate, "auto, or at least 0")
         _check("seed", self.seed, self.seed >= 0, "at least 0")
+        if self.base_loss != "cross_entropy" and not methods.takes_base_loss(self.method):
+            takers = ", ".join(filter(methods.takes_base_loss, methods.names()))
+            raise ValueError(
+                f"base_loss belongs to a method that can work with any loss. Received: method="
+                f"{self.method}, base_loss={self.base_loss}; allowed: cross_entropy, or method "
+                f"{takers}."
+            )
         if self.noise in KINDS_WITHOUT_RATE and self.noise_rate > 0.0:
             kinds = ", ".join(kind for kind in KINDS if kind not in KINDS_WITHOUT_RATE)
             raise ValueError(
@@ -182,6 +193,11 @@ class Settings:
             cutout=self.cutout,
             mixup=self.mixup,
         )
+
+    @property
+    def loss(self) -> str:
+        """The name of the base loss, which the method is named after or which stands beside it."""
+        return self.method if self.method in methods.LOSS_METHODS else self.base_loss
 
 
 def resolve(**given: Any) -> Settings:

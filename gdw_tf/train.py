@@ -26,7 +26,8 @@ import tensorflow as tf
 import gdw_tf
 from gdw_tf import callbacks, cli, data, experiment, train_flags
 from gdw_tf.data.noise import TABLE_CLASSES, matrix_text
-from gdw_tf.methods import CE, Method
+from gdw_tf.methods import Method
+from gdw_tf.methods.plain import PlainMethod
 from gdw_tf.rounds import Round, rounds
 from gdw_tf.schedules import cosine_by_epoch
 from gdw_tf.settings import Settings, flag_lines
@@ -170,7 +171,7 @@ def _train(
 ) -> None:
     """Trains the model for a round."""
     noisy = part.noisy
-    if not isinstance(model, CE):
+    if not isinstance(model, PlainMethod):
         meta = experiment.meta_stream(settings, source, noisy, part.first)
     elif len(noisy.y_meta):  # evaluated only
         meta = data.evaluation_batches(noisy.x_meta, noisy.y_meta)

@@ -10,12 +10,11 @@ from typing import Any
 
 from absl import flags
 
-from gdw_tf import data, losses, networks
+from gdw_tf import data, losses, methods, networks
 from gdw_tf.classifiers import SCOPES
 from gdw_tf.data.meta_split import KINDS as META_KINDS
 from gdw_tf.data.noise import KINDS
 from gdw_tf.meta_losses import META_LOSSES
-from gdw_tf.methods import METHODS
 from gdw_tf.settings import DEFAULTS, Settings, flag_line, resolve
 
 
@@ -149,11 +148,12 @@ GROUPS = {
         ),
     ],
     "Method": [
-        flags.DEFINE_string("method", "gdw", f"Training method: {', '.join(METHODS)}."),
+        flags.DEFINE_string("method", "gdw", f"Training method: {', '.join(methods.names())}."),
         flags.DEFINE_string(
             "base_loss",
             "cross_entropy",
-            f"Loss whose gradient is weighted: {', '.join(losses.names())}.",
+            f"Loss whose gradient is weighted: {', '.join(losses.names())}. (Plain training with "
+            "one has its name as method.)",
         ),
         flags.DEFINE_string(
             "outer_lr", "auto", "Size of the class-level step; auto is 0.1 * batch * classes."
@@ -165,6 +165,14 @@ GROUPS = {
             0.0,
             "How much of its class-level steps a training example keeps until its next visit, 0 to "
             "below 1; 0 is the paper's.",
+        ),
+        flags.DEFINE_float(
+            "elr_lambda", None, f"ELR: factor of the regularisation; {_by_dataset('elr_lambda')}."
+        ),
+        flags.DEFINE_float(
+            "elr_beta",
+            None,
+            f"ELR: how much of a target stays in a visit; {_by_dataset('elr_beta')}.",
         ),
         flags.DEFINE_string(
             "virtual_scope",

@@ -16,10 +16,9 @@ from pathlib import Path
 import numpy as np
 from absl import flags
 
-from gdw_tf import cli, train_flags
+from gdw_tf import cli, methods, train_flags
 from gdw_tf.compare import JOBS, METHODS, SEEDS, made_by
 from gdw_tf.comparison import WITHOUT_RUNS, Comparison, Row, percent, train_all
-from gdw_tf.methods import METHODS as TRAINED
 
 ONLY = flags.DEFINE_list("settings", None, "Settings to run, by number from 1; default all.")
 
@@ -41,14 +40,18 @@ def main(argv: list[str]) -> None:
     with cli.user_errors():
         if argv[1:]:
             raise ValueError(f"All arguments are flags. Received: {' '.join(argv[1:])}")
-        methods = METHODS.value if METHODS.present else [*TRAINED, "gdw:memory=0.7", *WITHOUT_RUNS]
+        names = (
+            METHODS.value
+            if METHODS.present
+            else [*methods.names(), "gdw:memory=0.7", *WITHOUT_RUNS]
+        )
         root = Path(train_flags.WORKDIR.value or "runs/digits_table")
         chosen = list(SETTINGS)
         if ONLY.value:
             chosen = [chosen[int(number) - 1] for number in ONLY.value]
         plans = {
             name: Comparison.plan(
-                methods, SEEDS.value, root / str(list(SETTINGS).index(name) + 1), *SETTINGS[name]
+                names, SEEDS.value, root / str(list(SETTINGS).index(name) + 1), *SETTINGS[name]
             )
             for name in chosen
         }

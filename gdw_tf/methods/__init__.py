@@ -1,10 +1,31 @@
-"""The training methods by name; one file a method."""
+"""The training methods by name; one file a method.
+
+Plain training with another loss than the cross-entropy goes by the loss's name.
+"""
 
 from __future__ import annotations
 
+from gdw_tf import losses
 from gdw_tf.methods.base import Method
 from gdw_tf.methods.ce import CE
+from gdw_tf.methods.elr import ELR
 from gdw_tf.methods.gdw import GDW
 from gdw_tf.methods.mw_net import MWNet
 
-METHODS: dict[str, type[Method]] = {"gdw": GDW, "mw_net": MWNet, "ce": CE}
+METHODS: dict[str, type[Method]] = {"gdw": GDW, "mw_net": MWNet, "ce": CE, "elr": ELR}
+LOSS_METHODS = tuple(name for name in losses.names() if name != "cross_entropy")
+
+
+def names() -> tuple[str, ...]:
+    """The names that `--method` knows."""
+    return (*METHODS, *LOSS_METHODS)
+
+
+def by_name(name: str) -> type[Method]:
+    """The class of a method; for the name of a loss `CE`, to be given that loss."""
+    return CE if name in LOSS_METHODS else METHODS[name]
+
+
+def takes_base_loss(name: str) -> bool:
+    """Whether a method leaves its base loss open."""
+    return name in METHODS and "base_loss" in METHODS[name].option_names

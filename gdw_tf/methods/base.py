@@ -26,6 +26,7 @@ from gdw_tf.callbacks import ReportProgress
 from gdw_tf.checks import check_integer
 from gdw_tf.labels import one_hot_labels
 from gdw_tf.lookahead import ForwardPass, random_states
+from gdw_tf.losses.softmax_loss import SoftmaxLoss
 from gdw_tf.optimizers import CoupledSGD
 
 
@@ -39,6 +40,8 @@ class Method(keras.Model):
 
     Attributes:
         classifier: the classifier.
+        base_loss: the loss that a method which can work with any softmax loss was given; else
+            `None`.
         progress: how much of the training is done, 0 to 1, a scalar variable that `fit` sets at the
             start of every epoch: epoch / epochs.
         steps_taken: training steps taken so far, a scalar variable, saved with the model.
@@ -58,6 +61,7 @@ class Method(keras.Model):
 
     option_names: tuple[str, ...] = ()
     reported: tuple[str, ...] = ()
+    base_loss: SoftmaxLoss | None = None
 
     def __init__(
         self, classifier: keras.Model, *, seed: int | None = None, name: str | None = None
@@ -119,6 +123,8 @@ class Method(keras.Model):
             raise ValueError(
                 "A training step takes a pair of batches, training and meta; `fit` makes it."
             )
+        if self.base_loss is not None and self.base_loss.progress is not None:
+            self.base_loss.progress.assign(self.progress)
         forward = ForwardPass(self.classifier, data[0][0])
         batch = _standardized(data[0], forward.logits)
         meta_batch = _standardized(data[1], forward.logits) if data[1] else None

@@ -14,19 +14,16 @@ import keras
 import tensorflow as tf
 
 from gdw_tf.batch import Batch
-from gdw_tf.callbacks import MetaEvaluation
 from gdw_tf.lookahead import ForwardPass
 from gdw_tf.losses.softmax_loss import CrossEntropy, SoftmaxLoss, check_base_loss
-from gdw_tf.methods.base import Method
+from gdw_tf.methods.plain import PlainMethod
 
 
 @keras.saving.register_keras_serializable("gdw_tf")
-class CE(Method):
+class CE(PlainMethod):
     """Plain training of a classifier.
 
-    The meta set plays no part in training. Where `fit` is given one, it is evaluated after every
-    epoch and logged as `meta_loss` and `meta_accuracy`, so that the epoch to keep can be
-    chosen on it.
+    The meta set plays no part in training; see `PlainMethod`.
 
     Args:
         classifier: any Keras model that answers logits, (B, C).
@@ -38,7 +35,7 @@ class CE(Method):
         ValueError: `classifier` ends in softmax.
     """
 
-    option_names = (*Method.option_names, "base_loss")
+    option_names = (*PlainMethod.option_names, "base_loss")
 
     def __init__(
         self, classifier: keras.Model, *, base_loss: SoftmaxLoss | None = None, **kwargs: Any
@@ -52,21 +49,3 @@ class CE(Method):
         """The gradient of the base loss."""
         parts = (self.base_loss or CrossEntropy()).parts(forward.logits, batch.labels)
         return {"logit_gradient": parts.slope * (parts.probabilities - batch.labels)}
-
-    def fit(
-        self,
-        x: Any = None,
-        y: Any = None,
-        *,
-        meta_data: Any = None,
-        callbacks: Any = None,
-        **kwargs: Any,
-    ) -> keras.callbacks.History:
-        """Trains as `Method.fit` does; `meta_data` is only evaluated, one pass after every epoch.
-
-        Raises:
-            ValueError: as `Method.fit`; `meta_data` without an end.
-        """
-        if meta_data is not None:
-            callbacks = [MetaEvaluation(meta_data), *keras.tree.flatten(callbacks or [])]
-        return super().fit(x, y, callbacks=callbacks, **kwargs)

@@ -36,7 +36,6 @@ from gdw_tf.batch import Batch
 from gdw_tf.checks import check_integer, check_number
 from gdw_tf.class_gradients import ClassGradients, class_gradients
 from gdw_tf.lookahead import ForwardPass, virtual_logits
-from gdw_tf.losses.softmax_loss import SoftmaxLoss
 from gdw_tf.meta_losses import META_LOSSES, check_meta_loss
 from gdw_tf.methods.base import Method, mean_over_batch
 from gdw_tf.optimizers import CoupledAdam
@@ -84,7 +83,6 @@ class MetaMethod(Method):
 
     option_names = ("virtual_lr", "virtual_scope", "meta_every", "meta_loss")
     reported = ("meta_loss", "meta_accuracy")
-    base_loss: SoftmaxLoss | None = None
 
     def __init__(
         self,

@@ -19,10 +19,11 @@ from functools import partial
 import keras
 import numpy as np
 
+from gdw_tf.networks.cosine_head import with_cosine_head
 from gdw_tf.networks.resnet import CIFAR_DEPTHS, cifar_resnet, resnet18
 from gdw_tf.networks.small_cnn import small_cnn
 
-__all__ = ["build", "cifar_resnet", "names", "resnet18", "small_cnn"]
+__all__ = ["build", "cifar_resnet", "names", "resnet18", "small_cnn", "with_cosine_head"]
 
 _NETWORKS: dict[str, Callable[..., keras.Model]] = {
     "small_cnn": small_cnn,
@@ -43,6 +44,7 @@ def build(
     image_shape: tuple[int, int, int],
     mean: Sequence[float],
     std: Sequence[float],
+    cosine_scale: float | None = None,
 ) -> keras.Model:
     """Builds a network that takes raw images and normalises them itself.
 
@@ -54,6 +56,7 @@ def build(
         image_shape: (height, width, channels).
         mean: mean of each channel over the training images, in units of the pixels (0 to 255).
         std: standard deviation of each channel, in the same units.
+        cosine_scale: scale of a cosine head, see `with_cosine_head`; default `None`, a dense one.
 
     Returns:
         A Keras model from images (B, height, width, channels), uint8, to logits (B, C). Its
@@ -78,4 +81,6 @@ def build(
     images = keras.Input(image_shape, dtype="uint8", name="images")
     normalization = keras.layers.Rescaling(1 / std, offset=-mean / std, name="normalization")
     network = _NETWORKS[name](num_classes, image_shape, name="network")
+    if cosine_scale is not None:
+        network = with_cosine_head(network, cosine_scale)
     return keras.Model(images, network(normalization(images)), name=name)

@@ -54,6 +54,7 @@ CASES = {
         compile_arguments=_adam_with_schedule,
         as_dataset=True,
     ),
+    "elr": Case("elr", _with_dropout, options={"elr_lambda": 2.0, "elr_beta": 0.5}),
     "gdw with a memory": Case("gdw", _with_dropout, options={"memory": 0.5, "meta_every": 2}),
     "gdw, subclassed": Case("gdw", examples.subclassed),
     "mw_net, saved before training, dict": Case(

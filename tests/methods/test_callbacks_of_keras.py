@@ -18,7 +18,7 @@ METHODS = list(gdw_tf.METHODS)
 ONE_OF_A_KIND = ["gdw", "ce"]  # a meta method and a plain one
 
 X, Y = arrays()
-TRAINING = tf.data.Dataset.from_tensor_slices((X, Y)).batch(16)
+BATCH = (tf.constant(X[:16]), tf.constant(Y[:16]))
 META = tf.data.Dataset.from_tensor_slices(arrays(9, seed=1)).batch(9)
 
 
@@ -32,7 +32,10 @@ def fitted(
 
 def fit(model: gdw_tf.Method, callbacks: list[keras.callbacks.Callback], epochs: int) -> None:
     model.fit(
-        TRAINING,
+        X,
+        Y,
+        batch_size=16,
+        shuffle=False,
         meta_data=META,
         validation_data=META,
         epochs=epochs,
@@ -169,7 +172,7 @@ def test_the_virtual_rate_follows_a_scheduler(method):
     scheduler = keras.callbacks.LearningRateScheduler(lambda epoch: 0.5 / 2**epoch)
     model = fitted(method, [scheduler, Spy()])
     assert rates == [0.5, 0.25, 0.125]
-    batches = next(iter(TRAINING)), next(iter(META))
+    batches = BATCH, next(iter(META))
     assert float(model.training_step(batches)["virtual_lr"]) == 0.125
 
 
@@ -188,7 +191,7 @@ def test_terminate_on_nan_stops_in_the_step_that_diverges(method):
     model = examples.compiled(method, run_eagerly=True)
     x = X.copy()
     x[20] = np.nan
-    data = tf.data.Dataset.from_tensor_slices((x, Y)).batch(8)
     stop = keras.callbacks.TerminateOnNaN()
-    model.fit(data, meta_data=META, epochs=3, callbacks=[stop], verbose=0)
+    arguments = {"batch_size": 8, "shuffle": False, "verbose": 0}
+    model.fit(x, Y, meta_data=META, epochs=3, callbacks=[stop], **arguments)
     assert int(model.optimizer.iterations) == 3

@@ -51,7 +51,7 @@ def test_the_default_optimizers_are_those_of_the_paper(method):
     assert type(optimizer) is gdw_tf.CoupledSGD
     assert float(optimizer.learning_rate) == pytest.approx(0.1)
     assert (optimizer.momentum, optimizer.coupled_weight_decay) == (0.9, 5e-4)
-    if method != "ce":
+    if method in META_METHODS:
         assert type(model.weight_optimizer) is gdw_tf.CoupledAdam
         assert float(model.weight_optimizer.learning_rate) == pytest.approx(1e-3)
         assert model.weight_optimizer.coupled_weight_decay == 1e-4
@@ -145,7 +145,7 @@ def test_averaged_weights_are_the_classifiers_after_fit():
 # Loss.
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", [*META_METHODS, "ce"])
 @pytest.mark.parametrize(
     "loss",
     [
