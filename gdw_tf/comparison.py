@@ -60,7 +60,8 @@ class Contender:
         if method not in methods.names() and method not in WITHOUT_RUNS:
             raise ValueError(
                 f"methods names an unknown one. Received: {text}; allowed: "
-                f"{', '.join([*methods.names(), *WITHOUT_RUNS])}, methods with flags as in gdw:memory=0.7."
+                f"{', '.join([*methods.names(), *WITHOUT_RUNS])}, methods with flags as in "
+                "gdw:memory=0.7."
             )
         if any("=" not in flag for flag in flags) or flags and method in WITHOUT_RUNS:
             raise ValueError(
