@@ -22,6 +22,7 @@ def make_data(count=300, channels=3, **changes) -> NoisyData:
         y_true=true,
         x_meta=np.zeros((3, 4, 5, channels), np.uint8),
         y_meta=np.arange(3),
+        y_meta_true=np.arange(3),
         x_test=np.zeros((3, 4, 5, channels), np.uint8),
         y_test=np.arange(3),
         num_classes=3,
