@@ -2,9 +2,35 @@
 
 from __future__ import annotations
 
-from gdw_tf.methods import CE, ELR, GDW, METHODS, Method, MWNet
+from gdw_tf.methods import (
+    CE,
+    ELR,
+    GDW,
+    GLC,
+    METHODS,
+    CleanOnly,
+    CoTeaching,
+    FineTune,
+    ForwardCorrection,
+    Method,
+    MWNet,
+)
 from gdw_tf.optimizers import CoupledAdam, CoupledSGD
 
 __version__ = "0.1.0"
 
-__all__ = ["CE", "ELR", "GDW", "METHODS", "CoupledAdam", "CoupledSGD", "MWNet", "Method"]
+__all__ = [
+    "CE",
+    "ELR",
+    "GDW",
+    "GLC",
+    "METHODS",
+    "CleanOnly",
+    "CoTeaching",
+    "CoupledAdam",
+    "CoupledSGD",
+    "FineTune",
+    "ForwardCorrection",
+    "MWNet",
+    "Method",
+]

@@ -86,6 +86,10 @@ def build_model(settings: Settings, source: data.Source, noisy: data.NoisyData) 
     )
     method = methods.by_name(settings.method)
     options = {name: getattr(settings, name) for name in method.option_names}
+    if options.get("forget_rate", 0.0) is None:
+        options["forget_rate"] = settings.noise_rate
+    if options.get("clean_share", 0.0) is None:
+        options["clean_share"] = len(noisy.y_meta) / (len(noisy.y_train) + len(noisy.y_meta))
     if "base_loss" in options:
         counts = np.bincount(noisy.y_train, minlength=noisy.num_classes)
         options["base_loss"] = losses.build(settings.loss, counts.tolist())

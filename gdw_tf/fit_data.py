@@ -27,6 +27,7 @@ from gdw_tf.data.pipeline import gather_batches
 from gdw_tf.labels import check_form, checked_in_range, class_indices, one_hot_labels
 
 DEFAULT_BATCH_SIZE = 32
+EVALUATION_BATCH_SIZE = 500
 
 
 class Arrays(NamedTuple):
@@ -176,6 +177,50 @@ def number_of_examples(data: Arrays | tf.data.Dataset, given: int | None) -> int
     return check_integer("num_examples", given, 1)
 
 
+def one_pass(
+    data: Arrays | tf.data.Dataset, steps_per_epoch: int | None, *, name: str
+) -> tf.data.Dataset:
+    """One pass over data in their order.
+
+    Args:
+        data: what `read` returned.
+        steps_per_epoch: how many batches stand for a pass over a data set without an end.
+        name: how an error calls the data.
+
+    Returns:
+        Batches `(inputs, labels, ...)`; the parts of the data's own batches, where they have some.
+
+    Raises:
+        ValueError: a data set without an end, and no `steps_per_epoch`.
+    """
+    if isinstance(data, Arrays):
+        return tf.data.Dataset.from_tensor_slices(_tensors(data)).batch(EVALUATION_BATCH_SIZE)
+    if data.cardinality() != tf.data.INFINITE_CARDINALITY:
+        return data
+    if steps_per_epoch is None:
+        raise ValueError(
+            f"{name} must have an end, or fit needs steps_per_epoch. Received: an endless "
+            "tf.data.Dataset and steps_per_epoch=None"
+        )
+    return data.take(steps_per_epoch)
+
+
+def count(data: Arrays | tf.data.Dataset, *, name: str) -> int:
+    """Counts the examples of data.
+
+    Raises:
+        ValueError: a data set without an end.
+    """
+    if isinstance(data, Arrays):
+        return data.size
+    if data.cardinality() == tf.data.INFINITE_CARDINALITY:
+        raise ValueError(
+            f"The examples of {name} cannot be counted. Received: an endless tf.data.Dataset"
+        )
+    sizes = data.map(lambda inputs, labels, *rest: tf.shape(labels, tf.int64)[0])
+    return int(sizes.reduce(tf.constant(0, tf.int64), tf.add))
+
+
 def first_examples(data: Arrays | tf.data.Dataset) -> Any:
     """The inputs of a few examples."""
     inputs = data.inputs if isinstance(data, Arrays) else next(iter(data))[0]
@@ -202,7 +247,7 @@ def check_classes(
         present = np.unique(class_indices(meta.labels, num_classes, "the meta labels"))
         missing = sorted(set(range(num_classes)) - set(present.tolist()))
         if missing:
-            warnings.warn(f"No example of class {missing} in the meta set.", stacklevel=4)
+            warnings.warn(f"No example of class {missing} in the meta set.", stacklevel=3)
 
 
 def training_batches(

@@ -37,6 +37,25 @@ def one_hot_labels(labels: tf.Tensor, num_classes: int, dtype: tf.DType) -> tf.T
     )
 
 
+def in_form_of(labels: tf.Tensor, like: tf.Tensor) -> tf.Tensor:
+    """Brings a batch of labels to the form and dtype of another batch's.
+
+    Args:
+        labels: integers (B,) or (B, 1), or one-hot (B, C).
+        like: labels of any number of examples, in any of these forms.
+
+    Returns:
+        The labels, (B,), (B, 1) or (B, C).
+    """
+    width = like.shape[1] if len(like.shape) == 2 else 1
+    if width > 1:
+        return one_hot_labels(labels, width, like.dtype)
+    if len(labels.shape) == 2 and labels.shape[1] > 1:
+        labels = tf.argmax(labels, axis=1)
+    shape = (-1,) if len(like.shape) == 1 else (-1, 1)
+    return tf.cast(tf.reshape(labels, shape), like.dtype)
+
+
 def checked_in_range(labels: tf.Tensor, num_classes: int) -> tf.Tensor:
     """Hands labels on and fails in the step in which one is no class.
 

@@ -21,7 +21,6 @@ import numpy as np
 
 from gdw_tf import callbacks, data, experiment
 from gdw_tf.methods import Method
-from gdw_tf.methods.meta import MetaMethod
 from gdw_tf.pseudo_clean import example_losses, pseudo_clean
 from gdw_tf.settings import Settings
 from gdw_tf.workdir import Choice, Workdir
@@ -65,7 +64,7 @@ def rounds(
     Raises:
         FloatingPointError: the plain training before the first choice came to nothing.
     """
-    is_chosen = settings.meta == "pseudo" and isinstance(model, MetaMethod)
+    is_chosen = settings.meta == "pseudo" and model.needs_meta_set
     length = settings.pseudo_every if is_chosen else settings.epochs
     for first in range(0, settings.epochs, length):
         end = min(first + length, settings.epochs)

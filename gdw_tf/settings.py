@@ -111,6 +111,10 @@ class Settings:
     elr_lambda: float = 3.0
     elr_beta: float = 0.7
     hidden_units: int = 100
+    fine_tune_share: float = 0.2
+    forget_rate: float | None = None
+    gradual_share: float = 0.25
+    clean_share: float | None = None
     weight_net_learning_rate: float = 1e-3
     weight_net_weight_decay: float = 1e-4
     seed: int = 0
@@ -136,20 +140,29 @@ class Settings:
         for name in ("num_meta", "train_examples", "steps_per_epoch"):
             value = getattr(self, name)
             _check(name, value, value is None or value >= 1, "at least 1")
-        for name in ("noise_rate", "momentum", "max_unreadable"):
+        for name in ("noise_rate", "momentum", "max_unreadable", "fine_tune_share"):
             _check(name, getattr(self, name), 0.0 <= getattr(self, name) <= 1.0, "0 to 1")
         for name in ("weight_decay", "clip", "weight_net_weight_decay", "elr_lambda"):
             _check(name, getattr(self, name), getattr(self, name) >= 0.0, "at least 0")
         for name in ("learning_rate", "weight_net_learning_rate"):
             _check(name, getattr(self, name), getattr(self, name) > 0.0, "above 0")
-        _check(
-            "imbalance_factor",
-            self.imbalance_factor,
-            0.0 < self.imbalance_factor <= 1.0,
-            "above 0, up to 1",
-        )
+        for name in ("imbalance_factor", "gradual_share"):
+            _check(name, getattr(self, name), 0.0 < getattr(self, name) <= 1.0, "above 0, up to 1")
+        share, rate = self.clean_share, self.forget_rate
+        _check("clean_share", share, share is None or 0.0 <= share <= 1.0, "0 to 1")
+        _check("forget_rate", rate, rate is None or 0.0 <= rate < 1.0, "0 to below 1")
+        if self.method == "co_teaching" and rate is None and self.noise in KINDS_WITHOUT_RATE:
+            raise ValueError(
+                "forget_rate must be given where noise_rate does not tell it. Received: "
+                f"noise={self.noise}, forget_rate=None; allowed: 0 to below 1."
+            )
         for name in ("memory", "elr_beta"):
             _check(name, getattr(self, name), 0.0 <= getattr(self, name) < 1.0, "0 to below 1")
+        if self.method == "glc" and self.meta == "pseudo":
+            raise ValueError(
+                "glc estimates its matrix before the training from one meta set. Received: "
+                "meta=pseudo; allowed: clean, noisy."
+            )
         check_scope(self.virtual_scope)
         self.augmentation(by_default=False)  # checks its own numbers
         size = self.image_size

@@ -27,7 +27,6 @@ import gdw_tf
 from gdw_tf import callbacks, cli, data, experiment, train_flags
 from gdw_tf.data.noise import TABLE_CLASSES, matrix_text
 from gdw_tf.methods import Method
-from gdw_tf.methods.plain import PlainMethod
 from gdw_tf.rounds import Round, rounds
 from gdw_tf.schedules import cosine_by_epoch
 from gdw_tf.settings import Settings, flag_lines
@@ -171,7 +170,7 @@ def _train(
 ) -> None:
     """Trains the model for a round."""
     noisy = part.noisy
-    if not isinstance(model, PlainMethod):
+    if model.needs_meta_set:
         meta = experiment.meta_stream(settings, source, noisy, part.first)
     elif len(noisy.y_meta):  # evaluated only
         meta = data.evaluation_batches(noisy.x_meta, noisy.y_meta)

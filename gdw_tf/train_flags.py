@@ -190,6 +190,24 @@ GROUPS = {
             "virtual_lr", None, "Rate of the virtual step; by default the current learning rate."
         ),
         flags.DEFINE_integer("hidden_units", 100, "Width of the weight net."),
+        flags.DEFINE_float(
+            "fine_tune_share", 0.2, "fine_tune: share of the epochs that train on the meta set."
+        ),
+        flags.DEFINE_float(
+            "forget_rate",
+            None,
+            "co_teaching: share of a batch that is left out in the end; by default --noise_rate.",
+        ),
+        flags.DEFINE_float(
+            "gradual_share",
+            0.25,
+            "co_teaching: share of the training in which the share left out grows.",
+        ),
+        flags.DEFINE_float(
+            "clean_share",
+            None,
+            "glc: weight of the meta batch in a step; by default the clean share of all examples.",
+        ),
         flags.DEFINE_float("weight_net_learning_rate", 1e-3, "Adam's rate for the weight net."),
         flags.DEFINE_float("weight_net_weight_decay", 1e-4, "Its coupled weight decay."),
     ],

@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from gdw_tf.labels import checked_in_range, class_indices, is_one_hot, one_hot_labels
+from gdw_tf.labels import (
+    checked_in_range,
+    class_indices,
+    in_form_of,
+    is_one_hot,
+    one_hot_labels,
+)
 
 ONE_HOT = [[0, 0, 1], [1, 0, 0], [0, 1, 0], [1, 0, 0]]
 SPARSE = [2, 0, 1, 0]
@@ -18,6 +24,17 @@ def test_every_form_becomes_one_hot(labels, dtype):
 
     assert answer.dtype == tf.float64
     np.testing.assert_array_equal(answer, ONE_HOT)
+
+
+@pytest.mark.parametrize("given", [SPARSE, COLUMN, ONE_HOT], ids=["sparse", "column", "one-hot"])
+@pytest.mark.parametrize("wanted", [SPARSE, COLUMN, ONE_HOT], ids=["sparse", "column", "one-hot"])
+def test_labels_take_the_form_of_others(given, wanted):
+    like = tf.constant(wanted[:1], tf.uint8)  # of another number of examples
+
+    answer = in_form_of(tf.constant(given), like)
+
+    assert answer.dtype == tf.uint8
+    np.testing.assert_array_equal(answer, wanted)
 
 
 def test_one_hot_labels_may_be_floats():

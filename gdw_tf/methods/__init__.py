@@ -8,11 +8,26 @@ from __future__ import annotations
 from gdw_tf import losses
 from gdw_tf.methods.base import Method
 from gdw_tf.methods.ce import CE
+from gdw_tf.methods.clean_only import CleanOnly
+from gdw_tf.methods.co_teaching import CoTeaching
 from gdw_tf.methods.elr import ELR
+from gdw_tf.methods.fine_tune import FineTune
+from gdw_tf.methods.forward import ForwardCorrection
 from gdw_tf.methods.gdw import GDW
+from gdw_tf.methods.glc import GLC
 from gdw_tf.methods.mw_net import MWNet
 
-METHODS: dict[str, type[Method]] = {"gdw": GDW, "mw_net": MWNet, "ce": CE, "elr": ELR}
+METHODS: dict[str, type[Method]] = {
+    "gdw": GDW,
+    "mw_net": MWNet,
+    "ce": CE,
+    "elr": ELR,
+    "clean_only": CleanOnly,
+    "fine_tune": FineTune,
+    "co_teaching": CoTeaching,
+    "glc": GLC,
+    "forward": ForwardCorrection,
+}
 LOSS_METHODS = tuple(name for name in losses.names() if name != "cross_entropy")
 
 

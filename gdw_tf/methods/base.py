@@ -22,7 +22,7 @@ import tensorflow as tf
 
 from gdw_tf import classifiers, fit_data, serving
 from gdw_tf.batch import Batch
-from gdw_tf.callbacks import ReportProgress
+from gdw_tf.callbacks import MetaEvaluation, ReportProgress
 from gdw_tf.checks import check_integer
 from gdw_tf.labels import one_hot_labels
 from gdw_tf.lookahead import ForwardPass, random_states
@@ -36,12 +36,16 @@ class Method(keras.Model):
     A subclass says in `training_gradient` by which gradient on the logits the classifier is
     trained, in `reported` which of its quantities are logged beside the loss, and in
     `option_names` which arguments of its own it takes, which are attributes of the same names.
-    One that remembers something of every training example says in `memory_width` how much.
+    One that remembers something of every training example says in `memory_width` how much; one
+    that cannot do without a meta set says so in `needs_meta_set`. For the others the meta set plays
+    no part in training: it is evaluated after every epoch and logged as `meta_loss` and
+    `meta_accuracy`, so that the epoch to keep can be chosen on it.
 
     Attributes:
         classifier: the classifier.
         base_loss: the loss that a method which can work with any softmax loss was given; else
             `None`.
+        networks: all networks that are trained; the classifier is the first.
         progress: how much of the training is done, 0 to 1, a scalar variable that `fit` sets at the
             start of every epoch: epoch / epochs.
         steps_taken: training steps taken so far, a scalar variable, saved with the model.
@@ -62,6 +66,7 @@ class Method(keras.Model):
     option_names: tuple[str, ...] = ()
     reported: tuple[str, ...] = ()
     base_loss: SoftmaxLoss | None = None
+    needs_meta_set = False
 
     def __init__(
         self, classifier: keras.Model, *, seed: int | None = None, name: str | None = None
@@ -84,6 +89,11 @@ class Method(keras.Model):
     def call(self, inputs: Any, training: bool | None = None) -> tf.Tensor:
         """Answers the classifier's logits, (B, C)."""
         return self.classifier(inputs, training=training)
+
+    @property
+    def networks(self) -> list[keras.Model]:
+        """The networks that are trained."""
+        return [self.classifier]
 
     # Training.
 
@@ -129,17 +139,48 @@ class Method(keras.Model):
         batch = _standardized(data[0], forward.logits)
         meta_batch = _standardized(data[1], forward.logits) if data[1] else None
         step = self.training_gradient(forward, batch, meta_batch)
-
-        gradient = mean_over_batch(step["logit_gradient"], batch.sample_weight)
-        scale = self.optimizer.scale_loss(tf.ones((), gradient.dtype))  # 1 in full precision
-        gradients = forward.gradients(gradient * scale, regularization_gradient=scale)
-        self.optimizer.apply(gradients, forward.variables)
-        # The order of arrays is drawn by the number of steps taken (`fit_data`): a step must
-        # not be counted while its batch is still being drawn, which a graph is free to do.
-        with tf.control_dependencies([part for part in tf.nest.flatten(data) if part is not None]):
-            self.steps_taken.assign_add(1)
+        self.optimizer.apply(*self.weight_gradients(forward, batch, meta_batch, step))
         loss = mean_cross_entropy(forward.logits, batch.labels, batch.sample_weight)
+        # The order of arrays is drawn by the number of steps taken (`fit_data`): a step must
+        # not be counted while its batch is still being drawn, which a graph is free to do. (A
+        # dependency on the batch itself is lost where the step is a branch of a condition.)
+        with tf.control_dependencies([loss]):
+            self.steps_taken.assign_add(1)
         return {**step, "logits": forward.logits, "loss": loss}
+
+    def weight_gradients(
+        self, forward: ForwardPass, batch: Batch, meta_batch: Batch | None, step: dict[str, Any]
+    ) -> tuple[list[tf.Tensor], list[keras.Variable]]:
+        """Pulls the logit gradient back to the weights, for the optimizer.
+
+        A method that trains a second network, or by a second forward pass, adds its gradients here.
+
+        Args:
+            forward: the forward pass on the batch.
+            batch: as in `training_gradient`.
+            meta_batch: as in `training_gradient`.
+            step: what `training_gradient` returned.
+
+        Returns:
+            The gradients, those of the regularisers added, and their variables.
+        """
+        return self.pulled_back(forward, step["logit_gradient"], batch.sample_weight)
+
+    def pulled_back(
+        self,
+        forward: ForwardPass,
+        logit_gradient: tf.Tensor,
+        sample_weight: tf.Tensor | None,
+        *,
+        regularized: bool = True,
+    ) -> tuple[list[tf.Tensor], list[keras.Variable]]:
+        """Pulls u (B, C) back through one forward pass, with the optimizer's loss scale."""
+        gradient = mean_over_batch(logit_gradient, sample_weight)
+        scale = self.optimizer.scale_loss(tf.ones((), gradient.dtype))  # 1 in full precision
+        gradients = forward.gradients(
+            gradient * scale, regularization_gradient=scale if regularized else None
+        )
+        return gradients, forward.variables
 
     def train_step(self, data: tuple[Any, Any]) -> dict[str, tf.Tensor]:
         """Takes one training step and updates the metrics; called by `fit`."""
@@ -220,7 +261,8 @@ class Method(keras.Model):
                 None, index)`; arrays are numbered in their order.
             y: labels beside arrays: integers (N,) or (N, 1), or one-hot (N, C).
             meta_data: the clean set: a `tf.data.Dataset` of batches, repeated in its own order,
-                or arrays `(x, y[, sample_weight])`, repeated and shuffled.
+                or arrays `(x, y[, sample_weight])`, repeated and shuffled. Where the method does
+                not train on it, one pass of it is evaluated after every epoch.
             batch_size: batch size of arrays; default 32.
             meta_batch_size: batch size of a meta set given as arrays; default `batch_size`, and
                 never more than the meta set.
@@ -243,10 +285,16 @@ class Method(keras.Model):
         Raises:
             TypeError: data of another kind; labels that are neither integers nor one-hot.
             ValueError: the model is not compiled or ends in softmax; lengths, shapes or labels
-                that do not fit; empty data.
+                that do not fit; empty data; no `meta_data` for a method that needs them, or
+                endless ones to be evaluated.
         """
         if not self.compiled:
             raise ValueError("Call compile() before fit().")
+        callbacks = keras.tree.flatten(callbacks or [])
+        if self.needs_meta_set and meta_data is None:
+            raise ValueError(f"{type(self).__name__} needs a meta set. Received: meta_data=None")
+        if not self.needs_meta_set and meta_data is not None:
+            callbacks, meta_data = [MetaEvaluation(meta_data), *callbacks], None
         if self.distribute_strategy.num_replicas_in_sync > 1:
             raise ValueError(
                 "A step is taken on one replica: its sums are over the whole batch. Received: a "
@@ -264,6 +312,23 @@ class Method(keras.Model):
         memory_width = self.memory_width(num_classes)
         if memory_width:
             self._remember(fit_data.number_of_examples(training, num_examples), memory_width)
+        arguments = {
+            "validation_data": validation_data,
+            "validation_batch_size": validation_batch_size or batch_size,
+            "steps_per_epoch": steps_per_epoch,
+            "callbacks": callbacks,
+            **kwargs,
+        }
+        self.before_training(
+            training,
+            meta,
+            num_classes,
+            batch_size=batch_size,
+            shuffle=shuffle,
+            class_weight=class_weight,
+            num_examples=num_examples,
+            **arguments,
+        )
 
         common = {
             "steps_per_epoch": steps_per_epoch,
@@ -288,18 +353,31 @@ class Method(keras.Model):
                 **common,
             )
             batches = tf.data.Dataset.zip(batches, meta_batches)
+        arguments["callbacks"] = [ReportProgress(self.progress), *callbacks]
         history = super().fit(
             batches.prefetch(tf.data.AUTOTUNE),
-            steps_per_epoch=steps_per_epoch,
-            validation_data=validation_data,
             shuffle=False,  # the batches are in their order already
-            validation_batch_size=validation_batch_size or batch_size,
-            callbacks=[ReportProgress(self.progress), *keras.tree.flatten(callbacks or [])],
-            **kwargs,
+            **arguments,
         )
         if history.epoch and not history.history:
             raise ValueError("The training data or meta_data are empty: not one batch came.")
         return history
+
+    def before_training(
+        self,
+        training: fit_data.Arrays | tf.data.Dataset,
+        meta: fit_data.Arrays | tf.data.Dataset | None,
+        num_classes: int,
+        **arguments: Any,
+    ) -> None:
+        """What a method does before its training; called by `fit` once all data are checked.
+
+        Args:
+            training: the training data.
+            meta: the meta set, where the method needs one.
+            num_classes: C.
+            **arguments: what else `fit` was given, but for the meta set's batch size.
+        """
 
     def export(self, filepath: str, format: str = "tf_saved_model", **kwargs: Any) -> None:
         """Exports the classifier alone, for use without this library.
@@ -343,16 +421,18 @@ class Method(keras.Model):
             self.build_optimizers()
 
     def build_optimizers(self) -> None:
-        """Creates the optimizer's variables, for the classifier's weights alone."""
-        self.optimizer.build(self.classifier.trainable_variables)
+        """Creates the optimizer's variables, for the weights of the networks alone."""
+        self.optimizer.build(
+            [variable for network in self.networks for variable in network.trainable_variables]
+        )
 
     def save_own_variables(self, store: Any) -> None:
         """Stores what is remembered, and the random state of dropout, which Keras leaves out."""
         store["steps_taken"] = self.steps_taken
         if self.example_memory is not None:
             store["example_memory"] = self.example_memory
-        for number, state in enumerate(random_states(self.classifier)):
-            store[f"random_state_{number}"] = state
+        for name, state in self._random_states().items():
+            store[name] = state
 
     def load_own_variables(self, store: Any) -> None:
         """Restores what `save_own_variables` stored."""
@@ -361,13 +441,17 @@ class Method(keras.Model):
             memory = np.asarray(store["example_memory"])
             self._remember(*memory.shape)
             self.example_memory.assign(memory)
-        for number, state in enumerate(random_states(self.classifier)):
-            state.assign(store[f"random_state_{number}"])
+        for name, state in self._random_states().items():
+            state.assign(store[name])
+
+    def _random_states(self) -> dict[str, keras.Variable]:
+        states = [state for network in self.networks for state in random_states(network)]
+        return {f"random_state_{number}": state for number, state in enumerate(states)}
 
     def _prepare(self, training: fit_data.Arrays | tf.data.Dataset) -> int:
         """Builds all variables before training, so that callbacks can restore them."""
         spec = fit_data.input_spec(training)
-        num_classes = classifiers.number_of_classes(self.classifier, spec)
+        num_classes, *_ = (classifiers.number_of_classes(one, spec) for one in self.networks)
         if not classifiers.answers_are_known(self.classifier):
             answers = self.classifier(fit_data.first_examples(training), training=False)
             classifiers.check_answers(answers.numpy(), self.classifier.name)
@@ -408,6 +492,12 @@ def mean_cross_entropy(
     """The mean cross-entropy in nats of logits (B, C) and one-hot labels (B, C), a scalar."""
     losses = tf.nn.softmax_cross_entropy_with_logits(labels=labels, logits=logits)
     return tf.reduce_sum(mean_over_batch(losses[:, tf.newaxis], sample_weight))
+
+
+def accuracy(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+    """The share of right answers among logits (B, C) with one-hot labels (B, C), a scalar."""
+    right = tf.equal(tf.argmax(logits, axis=1), tf.argmax(labels, axis=1))
+    return tf.reduce_mean(tf.cast(right, logits.dtype))
 
 
 def _standardized(data: tuple[Any, ...], logits: tf.Tensor) -> Batch:

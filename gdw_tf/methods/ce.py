@@ -16,14 +16,14 @@ import tensorflow as tf
 from gdw_tf.batch import Batch
 from gdw_tf.lookahead import ForwardPass
 from gdw_tf.losses.softmax_loss import CrossEntropy, SoftmaxLoss, check_base_loss
-from gdw_tf.methods.plain import PlainMethod
+from gdw_tf.methods.base import Method
 
 
 @keras.saving.register_keras_serializable("gdw_tf")
-class CE(PlainMethod):
+class CE(Method):
     """Plain training of a classifier.
 
-    The meta set plays no part in training; see `PlainMethod`.
+    The meta set plays no part in training; it is only evaluated, see `Method`.
 
     Args:
         classifier: any Keras model that answers logits, (B, C).
@@ -35,7 +35,7 @@ class CE(PlainMethod):
         ValueError: `classifier` ends in softmax.
     """
 
-    option_names = (*PlainMethod.option_names, "base_loss")
+    option_names = (*Method.option_names, "base_loss")
 
     def __init__(
         self, classifier: keras.Model, *, base_loss: SoftmaxLoss | None = None, **kwargs: Any

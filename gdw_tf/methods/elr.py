@@ -17,15 +17,15 @@ import tensorflow as tf
 from gdw_tf.batch import Batch
 from gdw_tf.lookahead import ForwardPass
 from gdw_tf.losses.early_learning import check_options, moved_targets, regularizer_gradient
-from gdw_tf.methods.plain import PlainMethod
+from gdw_tf.methods.base import Method
 
 
 @keras.saving.register_keras_serializable("gdw_tf")
-class ELR(PlainMethod):
+class ELR(Method):
     """Early-learning regularisation (Liu et al., NeurIPS 2020).
 
-    The meta set plays no part in training; see `PlainMethod`. A `tf.data.Dataset` must give the
-    number of every example, see `Method.fit`.
+    The meta set plays no part in training; it is only evaluated, see `Method`. A `tf.data.Dataset`
+    must give the number of every example, see `Method.fit`.
 
     Args:
         classifier: any Keras model that answers logits, (B, C).
@@ -40,7 +40,7 @@ class ELR(PlainMethod):
         ValueError: `classifier` ends in softmax; an option is out of its range.
     """
 
-    option_names = (*PlainMethod.option_names, "elr_lambda", "elr_beta")
+    option_names = (*Method.option_names, "elr_lambda", "elr_beta")
 
     def __init__(
         self,

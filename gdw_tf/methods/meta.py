@@ -37,7 +37,7 @@ from gdw_tf.checks import check_integer, check_number
 from gdw_tf.class_gradients import ClassGradients, class_gradients
 from gdw_tf.lookahead import ForwardPass, virtual_logits
 from gdw_tf.meta_losses import META_LOSSES, check_meta_loss
-from gdw_tf.methods.base import Method, mean_over_batch
+from gdw_tf.methods.base import Method, accuracy, mean_over_batch
 from gdw_tf.optimizers import CoupledAdam
 
 
@@ -83,6 +83,7 @@ class MetaMethod(Method):
 
     option_names = ("virtual_lr", "virtual_scope", "meta_every", "meta_loss")
     reported = ("meta_loss", "meta_accuracy")
+    needs_meta_set = True
 
     def __init__(
         self,
@@ -203,7 +204,7 @@ class MetaMethod(Method):
             meta_gradient=meta_gradient,
             updated_outer=self.updated_outer_parameters(batch, gradients, outer, meta_gradient),
             meta_loss=meta_loss,
-            meta_accuracy=_accuracy(meta_logits, meta_batch.labels),
+            meta_accuracy=accuracy(meta_logits, meta_batch.labels),
             is_measured=tf.ones_like(meta_loss),
         )
 
@@ -264,14 +265,6 @@ class MetaMethod(Method):
             )
         self.weight_optimizer = keras.optimizers.get(weight_optimizer or CoupledAdam())
 
-    def fit(
-        self, x: Any = None, y: Any = None, *, meta_data: Any = None, **kwargs: Any
-    ) -> keras.callbacks.History:
-        """Trains as `Method.fit` does; `meta_data` is required."""
-        if meta_data is None:
-            raise ValueError(f"{type(self).__name__} needs a meta set. Received: meta_data=None")
-        return super().fit(x, y, meta_data=meta_data, **kwargs)
-
     def get_compile_config(self) -> dict[str, Any]:
         """Keras's, with the weight net's optimizer."""
         return {
@@ -283,8 +276,3 @@ class MetaMethod(Method):
         """Creates the variables of both optimizers."""
         super().build_optimizers()
         self.weight_optimizer.build(self.outer_variables)
-
-
-def _accuracy(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-    right = tf.equal(tf.argmax(logits, axis=1), tf.argmax(labels, axis=1))
-    return tf.reduce_mean(tf.cast(right, logits.dtype))

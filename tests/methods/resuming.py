@@ -61,6 +61,16 @@ CASES = {
         "mw_net", examples.of_a_dict, saved_after=0, inputs=examples.as_dict
     ),
     "ce, batch-normalized": Case("ce", examples.normalized),
+    "fine_tune": Case("fine_tune", _with_dropout, options={"fine_tune_share": 0.3}),
+    "clean_only": Case("clean_only", examples.subclassed),
+    "co_teaching": Case("co_teaching", _with_dropout, options={"forget_rate": 0.3}),
+    "co_teaching, subclassed": Case("co_teaching", examples.subclassed),
+    "glc": Case("glc", _with_dropout, options={"transition_matrix": None, "clean_share": 0.4}),
+    "glc, subclassed, a data set": Case(
+        "glc", examples.subclassed, options={"transition_matrix": None}, as_dataset=True
+    ),
+    "forward": Case("forward", examples.normalized, options={"transition_matrix": None}),
+    "forward, given": Case("forward", _with_dropout),
 }
 
 
@@ -79,6 +89,8 @@ def train(case: Case, model: gdw_tf.Method, **arguments: Any) -> None:
 def state(model: gdw_tf.Method) -> dict[str, np.ndarray]:
     """All that training changes: weights, optimizers, random generators."""
     parts = {"classifier": model.classifier, "optimizer": model.optimizer}
+    if isinstance(model, gdw_tf.CoTeaching):
+        parts["peer"] = model.peer
     if isinstance(model, gdw_tf.MWNet | gdw_tf.GDW):
         parts |= {"weight_net": model.weight_net, "weight_optimizer": model.weight_optimizer}
     state = {
@@ -88,6 +100,8 @@ def state(model: gdw_tf.Method) -> dict[str, np.ndarray]:
     }
     if model.example_memory is not None:
         state["example_memory"] = np.asarray(model.example_memory)
+    if isinstance(model, gdw_tf.GLC | gdw_tf.ForwardCorrection) and model.transitions is not None:
+        state["transitions"] = np.asarray(model.transitions)
     return state
 
 

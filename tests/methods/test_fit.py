@@ -16,6 +16,7 @@ from .examples import CLASSES, FEATURES, arrays
 
 METHODS = list(gdw_tf.METHODS)
 META_METHODS = ["gdw", "mw_net"]
+NEEDING_A_META_SET = [name for name, method in gdw_tf.METHODS.items() if method.needs_meta_set]
 ONE_OF_A_KIND = ["gdw", "ce"]  # a meta method and a plain one
 
 X, Y = arrays()
@@ -262,7 +263,8 @@ def test_labels_in_every_form_train_alike():
         assert_equal_weights(model, expected)
 
 
-@pytest.mark.parametrize("method", METHODS)
+# In these all that is learned is learned from the training batch.
+@pytest.mark.parametrize("method", [*META_METHODS, "ce", "fine_tune", "co_teaching", "forward"])
 def test_twice_the_sample_weight_is_twice_the_learning_rate(method):
     def model(rate: float) -> dict[str, Any]:
         return {"optimizer": gdw_tf.CoupledSGD(rate, weight_decay=0.0)}
@@ -469,9 +471,13 @@ def test_validation_split_keeps_the_last_examples_out_of_training():
 @pytest.mark.parametrize("method", METHODS)
 def test_the_logs_are_named_as_documented(method):
     logs = trained(method, validation_data=META).history.history
-    expected = {"loss", "accuracy", "meta_loss", "meta_accuracy", "val_loss", "val_accuracy"}
+    expected = {"loss", "accuracy", "val_loss", "val_accuracy"}
+    if method not in ("clean_only", "fine_tune"):
+        expected |= {"meta_loss", "meta_accuracy"}
     if method in META_METHODS:
         expected |= {"first_stage_weight", "target_weight"}
+    expected |= {"co_teaching": {"kept_share"}}.get(method, set())
+    expected |= {name: {"corrected_loss"} for name in ("glc", "forward")}.get(method, set())
     assert set(logs) == expected
 
 
@@ -508,12 +514,6 @@ def test_plain_training_logs_the_meta_set_after_the_epoch():
     assert logs["meta_loss"][-1] == pytest.approx(evaluated["loss"], rel=1e-6)
     assert logs["meta_accuracy"][-1] == pytest.approx(evaluated["accuracy"])
     assert len(logs["meta_loss"]) == 2
-
-
-def test_plain_training_needs_no_meta_set_and_is_not_changed_by_one():
-    without = trained("ce", meta_data=None)
-    assert set(without.history.history) == {"loss", "accuracy"}
-    assert_equal_weights(without, trained("ce"))
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -567,7 +567,6 @@ def test_a_mistake_in_the_training_data_is_told_in_one_line(method, error, messa
 @pytest.mark.parametrize(
     ("error", "message", "meta_data"),
     [
-        (ValueError, "meta_data=None", None),
         (ValueError, "labels from 0 to 3", (META[0], np.arange(9) % 4)),
         (TypeError, "float", (META[0], META[1].astype(float))),
         (ValueError, "one length", (META[0], META[1][:8])),
@@ -585,6 +584,21 @@ def test_a_mistake_in_the_meta_set_is_told_in_one_line(method, error, message, m
         trained(method, meta_data=meta_data)
     assert "\n" not in str(caught.value)
     assert re.search("Received", str(caught.value))
+
+
+@pytest.mark.parametrize("method", NEEDING_A_META_SET)
+def test_a_method_that_trains_on_the_meta_set_asks_for_it(method):
+    with pytest.raises(ValueError, match=r"^\w+ needs a meta set. Received: meta_data=None$"):
+        trained(method, meta_data=None)
+
+
+@pytest.mark.parametrize("method", [name for name in METHODS if name not in NEEDING_A_META_SET])
+def test_a_method_that_does_not_is_not_changed_by_it_and_has_it_evaluated(method):
+    without, model = trained(method, meta_data=None), trained(method)
+    assert_equal_weights(without, model)
+    assert "meta_loss" not in without.history.history
+    evaluated = model.evaluate(*META, verbose=0, return_dict=True)
+    assert model.history.history["meta_loss"][-1] == pytest.approx(evaluated["loss"], rel=1e-6)
 
 
 def test_a_label_out_of_range_within_a_data_set_stops_training():

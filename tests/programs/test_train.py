@@ -142,7 +142,13 @@ def test_the_flag_file_of_a_run_runs_it_again(train, run_program, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "flags", [[], ["--method=ce"], ["--augment", "--randaugment=3", "--cutout=0.25", "--mixup=0.2"]]
+    "flags",
+    [
+        [],
+        ["--method=ce"],
+        ["--method=glc"],
+        ["--augment", "--randaugment=3", "--cutout=0.25", "--mixup=0.2"],
+    ],
 )
 def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(flags, train, tmp_path, monkeypatch):
     # An epoch of five steps, where a pass over the training set takes four.
