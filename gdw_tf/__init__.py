@@ -2,9 +2,33 @@
 
 from __future__ import annotations
 
-from gdw_tf.methods import CE, GDW, METHODS, Method, MWNet
+from gdw_tf.methods import (
+    CE,
+    GDW,
+    INSW,
+    L2RW,
+    METHODS,
+    MLC,
+    GenLabel,
+    Method,
+    MWNet,
+    SoftLabel,
+)
 from gdw_tf.optimizers import CoupledAdam, CoupledSGD
 
 __version__ = "0.1.0"
 
-__all__ = ["CE", "GDW", "METHODS", "CoupledAdam", "CoupledSGD", "MWNet", "Method"]
+__all__ = [
+    "CE",
+    "GDW",
+    "INSW",
+    "L2RW",
+    "METHODS",
+    "MLC",
+    "CoupledAdam",
+    "CoupledSGD",
+    "GenLabel",
+    "MWNet",
+    "Method",
+    "SoftLabel",
+]

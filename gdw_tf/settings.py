@@ -93,6 +93,7 @@ class Settings:
     clip: float = 0.2
     zero_mean: bool = True
     memory: float = 0.0
+    warm_up: float = 0.2
     virtual_lr: float | None = None
     virtual_scope: str = "all"
     meta_every: int = 1
@@ -117,7 +118,7 @@ class Settings:
         for name in ("num_meta", "train_examples", "steps_per_epoch"):
             value = getattr(self, name)
             _check(name, value, value is None or value >= 1, "at least 1")
-        for name in ("noise_rate", "momentum", "max_unreadable"):
+        for name in ("noise_rate", "momentum", "max_unreadable", "warm_up"):
             _check(name, getattr(self, name), 0.0 <= getattr(self, name) <= 1.0, "0 to 1")
         for name in ("weight_decay", "clip", "weight_net_weight_decay"):
             _check(name, getattr(self, name), getattr(self, name) >= 0.0, "at least 0")
@@ -131,6 +132,19 @@ class Settings:
         )
         _check("memory", self.memory, 0.0 <= self.memory < 1.0, "0 to below 1")
         check_scope(self.virtual_scope)
+        takes_loss = "base_loss" in METHODS[self.method].option_names
+        _check(
+            "base_loss",
+            self.base_loss,
+            self.base_loss == "cross_entropy" or takes_loss,
+            f"cross_entropy with method={self.method}, which learns labels",
+        )
+        _check(
+            "meta_every",
+            self.meta_every,
+            self.method != "l2rw" or self.meta_every == 1,
+            "1 with method=l2rw",
+        )
         size = self.image_size
         fits = size is None or (len(size) == 2 and all(1 <= side <= MAX_SIDE for side in size))
         _check("image_size", size, fits, f"height and width of 1 to {MAX_SIDE}")

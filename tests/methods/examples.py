@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 import gdw_tf
+from gdw_tf.methods.labeling import LabelNetMethod
 
 FEATURES, CLASSES = 8, 3
 
@@ -95,6 +96,12 @@ CLASSIFIERS = {
     "subclassed, unbuilt": subclassed,
     "subclassed, call without training": lambda: subclassed(kind=WithoutTraining),
 }
+
+
+# Those that read features off a graph of layers take no other classifier.
+METHODS_OF_ANY_CLASSIFIER = [
+    name for name, method in gdw_tf.METHODS.items() if not issubclass(method, LabelNetMethod)
+]
 
 
 def compiled(

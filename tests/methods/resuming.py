@@ -17,6 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 import gdw_tf
+from gdw_tf.methods.meta import MetaMethod
 
 from . import examples
 
@@ -59,6 +60,11 @@ CASES = {
         "mw_net", examples.of_a_dict, saved_after=0, inputs=examples.as_dict
     ),
     "ce, batch-normalized": Case("ce", examples.normalized),
+    "l2rw": Case("l2rw", _with_dropout),
+    "insw": Case("insw", _with_dropout, options={"outer_lr": 2.0, "meta_every": 2}),
+    "soft_label": Case("soft_label", _with_dropout, options={"clip": 0.1}),
+    "gen_label": Case("gen_label", examples.normalized, options={"warm_up": 0.4}),
+    "mlc, saved in the warm-up": Case("mlc", _with_dropout, options={"warm_up": 0.7}),
 }
 
 
@@ -75,10 +81,10 @@ def train(case: Case, model: gdw_tf.Method, **arguments: Any) -> None:
 
 
 def state(model: gdw_tf.Method) -> dict[str, np.ndarray]:
-    """All that training changes: weights, optimizers, random generators."""
-    parts = {"classifier": model.classifier, "optimizer": model.optimizer}
-    if isinstance(model, gdw_tf.MWNet | gdw_tf.GDW):
-        parts |= {"weight_net": model.weight_net, "weight_optimizer": model.weight_optimizer}
+    """All that training changes: weights, memory, optimizers, random generators."""
+    parts = {"model": model, "optimizer": model.optimizer}
+    if isinstance(model, MetaMethod):
+        parts["weight_optimizer"] = model.weight_optimizer
     return {
         f"{name} {number}": np.asarray(variable)
         for name, part in parts.items()

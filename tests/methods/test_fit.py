@@ -117,7 +117,7 @@ class EndsInSoftmax(examples.Subclassed):
         return keras.ops.softmax(super().call(inputs, training=training))
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", examples.METHODS_OF_ANY_CLASSIFIER)
 def test_a_subclassed_classifier_that_ends_in_softmax_is_refused_by_fit(method):
     with pytest.raises(ValueError, match="Remove the softmax"):
         trained(method, model={"classifier": EndsInSoftmax})
@@ -470,8 +470,10 @@ def test_validation_split_keeps_the_last_examples_out_of_training():
 def test_the_logs_are_named_as_documented(method):
     logs = trained(method, validation_data=META).history.history
     expected = {"loss", "accuracy", "meta_loss", "meta_accuracy", "val_loss", "val_accuracy"}
-    if method != "ce":
-        expected |= {"first_stage_weight", "target_weight"}
+    expected |= {
+        **dict.fromkeys(META_METHODS, {"first_stage_weight", "target_weight"}),
+        **dict.fromkeys(["soft_label", "gen_label", "mlc"], {"given_label"}),
+    }.get(method, set())
     assert set(logs) == expected
 
 
