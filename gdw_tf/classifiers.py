@@ -81,6 +81,45 @@ def number_of_classes(classifier: keras.Model, input_spec: Any) -> int:
     return shape[1]
 
 
+def with_features(classifier: keras.Model) -> keras.Model:
+    """Gives the classifier as a model that answers its features too.
+
+    Args:
+        classifier: a model that is a graph of layers, functional or sequential, with known inputs;
+            its last part may be such a model itself.
+
+    Returns:
+        A model of the same inputs and layers that answers two tensors: the features, which are
+        what the last layer with weights takes, flattened, (B, F), and the classifier's answer.
+
+    Raises:
+        ValueError: the classifier is of another kind, or its last layer takes more than one
+            tensor, or one whose size is not known.
+    """
+    answer = tensor = _only(getattr(classifier, "outputs", None))
+    while tensor is not None:
+        # How a tensor came about is recorded by Keras, though not publicly.
+        operation, node, _ = tensor._keras_history
+        called_with = operation._inbound_nodes[node]
+        has_weights = bool(getattr(operation, "weights", None))
+        if has_weights and isinstance(operation, keras.Model):
+            features, logits = with_features(operation)(called_with.arguments.args[0])
+            if tensor is not answer:
+                logits = keras.Model(tensor, answer)(logits)
+            return keras.Model(_inputs(classifier), [features, logits])
+        tensor = _only(called_with.input_tensors)
+        if has_weights:
+            break
+    if tensor is None or None in tensor.shape[1:]:
+        raise ValueError(
+            "The features of a classifier are what its last layer takes: it must be a functional "
+            "or sequential model with known inputs, the last layer taking one tensor of known "
+            f"size. Received: {classifier.name!r}, a {type(classifier).__name__}"
+        )
+    features = tensor if len(tensor.shape) == 2 else keras.layers.Flatten()(tensor)
+    return keras.Model(_inputs(classifier), [features, answer])
+
+
 SCOPES = ("all", "last_stage", "head")
 """Names of parts of a classifier, from the whole of it to its last layer."""
 
@@ -137,6 +176,16 @@ def variables_in_scope(classifier: keras.Model, scope: str) -> list[keras.Variab
             f"classifier's weights: {', '.join(v.path for v in variables[:3])}, ..."
         )
     return chosen
+
+
+def _inputs(classifier: keras.Model) -> Any:
+    """The inputs of a graph of layers, nested as the model takes them."""
+    return classifier.inputs[0] if isinstance(classifier, keras.Sequential) else classifier.input
+
+
+def _only(tensors: list[keras.KerasTensor] | None) -> keras.KerasTensor | None:
+    """The tensor of a list of one; `None` for other lists."""
+    return tensors[0] if tensors and len(tensors) == 1 else None
 
 
 def _last_stage(classifier: keras.Model) -> list[keras.Layer]:

@@ -104,6 +104,7 @@ class Settings:
     clip: float = 0.2
     zero_mean: bool = True
     memory: float = 0.0
+    warm_up: float = 0.2
     virtual_lr: float | None = None
     virtual_scope: str = "all"
     meta_every: int = 1
@@ -140,7 +141,7 @@ class Settings:
         for name in ("num_meta", "train_examples", "steps_per_epoch"):
             value = getattr(self, name)
             _check(name, value, value is None or value >= 1, "at least 1")
-        for name in ("noise_rate", "momentum", "max_unreadable", "fine_tune_share"):
+        for name in ("noise_rate", "momentum", "max_unreadable", "fine_tune_share", "warm_up"):
             _check(name, getattr(self, name), 0.0 <= getattr(self, name) <= 1.0, "0 to 1")
         for name in ("weight_decay", "clip", "weight_net_weight_decay", "elr_lambda"):
             _check(name, getattr(self, name), getattr(self, name) >= 0.0, "at least 0")
@@ -165,6 +166,12 @@ class Settings:
             )
         check_scope(self.virtual_scope)
         self.augmentation(by_default=False)  # checks its own numbers
+        _check(
+            "meta_every",
+            self.meta_every,
+            self.method != "l2rw" or self.meta_every == 1,
+            "1 with method=l2rw",
+        )
         size = self.image_size
         fits = size is None or (
             len(size) == 2 and all(MIN_SIDE <= side <= MAX_SIDE for side in size)

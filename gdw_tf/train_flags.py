@@ -156,9 +156,12 @@ GROUPS = {
             "one has its name as method.)",
         ),
         flags.DEFINE_string(
-            "outer_lr", "auto", "Size of the class-level step; auto is 0.1 * batch * classes."
+            "outer_lr",
+            "auto",
+            "Size of the step on class-level weights (gdw), weights (insw) or labels (soft_label); "
+            "auto is a mean change of 0.1: for gdw 0.1 * batch * classes.",
         ),
-        flags.DEFINE_float("clip", 0.2, "Largest change of a class-level weight in a step."),
+        flags.DEFINE_float("clip", 0.2, "Largest change of such a weight or label in a step."),
         flags.DEFINE_bool("zero_mean", True, "Keep the zero-mean constraint (off: ablation)."),
         flags.DEFINE_float(
             "memory",
@@ -173,6 +176,11 @@ GROUPS = {
             "elr_beta",
             None,
             f"ELR: how much of a target stays in a visit; {_by_dataset('elr_beta')}.",
+        ),
+        flags.DEFINE_float(
+            "warm_up",
+            0.2,
+            "Share of the training in which the classifier is trained plainly (gen_label, mlc).",
         ),
         flags.DEFINE_string(
             "virtual_scope",

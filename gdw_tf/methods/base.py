@@ -101,6 +101,14 @@ class Method(keras.Model):
         """K, the numbers to remember of every training example; default 0."""
         return 0
 
+    def read_memory(self, batch: Batch) -> tf.Tensor:
+        """What is remembered of the batch's examples, (B, K)."""
+        return tf.gather(self.example_memory.value, batch.index)
+
+    def write_memory(self, batch: Batch, values: tf.Tensor) -> None:
+        """Remembers (B, K) of the batch's examples from now on."""
+        self.example_memory.value.scatter_update(tf.IndexedSlices(values, batch.index))
+
     def training_gradient(
         self, forward: ForwardPass, batch: Batch, meta_batch: Batch | None
     ) -> dict[str, tf.Tensor]:

@@ -28,17 +28,13 @@ import tensorflow as tf
 
 from gdw_tf.batch import Batch
 from gdw_tf.checks import check_number
-from gdw_tf.class_gradients import (
-    ClassGradients,
-    bounded_weights,
-    class_level_update,
-    zero_mean_weights,
-)
+from gdw_tf.class_gradients import ClassGradients, bounded_weights, zero_mean_weights
+from gdw_tf.methods.outer_step import OuterStep
 from gdw_tf.methods.weighting import WeightNetMethod
 
 
 @keras.saving.register_keras_serializable("gdw_tf")
-class GDW(WeightNetMethod):
+class GDW(OuterStep, WeightNetMethod):
     """Generalized data weighting.
 
     ```python
@@ -49,43 +45,38 @@ class GDW(WeightNetMethod):
 
     Args:
         classifier: any Keras model that answers logits, (B, C).
-        outer_lr: eta, the size of the class-level step; default `"auto"`, 0.1 * B * C, which is
-            the paper's 100 on CIFAR-10 and 1000 on CIFAR-100 at B = 100.
-        clip: largest change of one class-level weight in a step; default 0.2.
         zero_mean: whether the zero-mean constraint is kept; default `True`. `False` is the
             paper's ablation.
         memory: beta, how much of its class-level steps a training example keeps until its next
             visit, from 0 to below 1; default 0, the paper's.
-        **kwargs: the options of `WeightNetMethod`.
+        **kwargs: the options of `OuterStep`, eta and its clip, and of `WeightNetMethod`.
 
     Raises:
         TypeError: `classifier` is not a Keras model; an option is of another type.
         ValueError: `classifier` ends in softmax; an option out of its range.
     """
 
-    option_names = (*WeightNetMethod.option_names, "outer_lr", "clip", "zero_mean", "memory")
+    option_names = (
+        *WeightNetMethod.option_names,
+        *OuterStep.option_names,
+        "zero_mean",
+        "memory",
+    )
 
     def __init__(
         self,
         classifier: keras.Model,
         *,
-        outer_lr: float | str = "auto",
-        clip: float = 0.2,
         zero_mean: bool = True,
         memory: float = 0.0,
         **kwargs: Any,
     ) -> None:
         super().__init__(classifier, **kwargs)
-        if outer_lr != "auto":
-            check_number("outer_lr", outer_lr, 0.0)
-        check_number("clip", clip, 0.0)
         check_number("memory", memory, 0.0)
         if memory >= 1.0:
             raise ValueError(
                 f"memory is out of range. Received: memory={memory}; allowed: 0 to below 1."
             )
-        self.outer_lr = outer_lr
-        self.clip = clip
         self.zero_mean = zero_mean
         self.memory = memory
 
@@ -105,9 +96,8 @@ class GDW(WeightNetMethod):
         """Second-stage weights: one clipped step against the meta gradient, (B, C)."""
         update = self.class_level_update(meta_gradient)
         if self.memory:
-            remembered = self.example_memory.value
-            update += self.memory * tf.gather(remembered, batch.index)
-            remembered.scatter_update(tf.IndexedSlices(update, batch.index))
+            update += self.memory * self.read_memory(batch)
+            self.write_memory(batch, update)
         return self._constrained(bounded_weights(outer - update), gradients)
 
     def carried_outer_parameters(
@@ -116,16 +106,7 @@ class GDW(WeightNetMethod):
         """First-stage weights, less what is remembered of the examples' class-level steps."""
         if not self.memory:
             return outer
-        update = tf.gather(self.example_memory.value, batch.index)
-        return self._constrained(bounded_weights(outer - update), gradients)
-
-    def class_level_update(self, meta_gradient: tf.Tensor) -> tf.Tensor:
-        """What the second stage takes off the first-stage weights, (B, C)."""
-        if self.outer_lr == "auto":
-            outer_lr = 0.1 * tf.cast(tf.size(meta_gradient), meta_gradient.dtype)
-        else:
-            outer_lr = tf.constant(self.outer_lr, meta_gradient.dtype)
-        return class_level_update(meta_gradient, outer_lr, self.clip)
+        return self._constrained(bounded_weights(outer - self.read_memory(batch)), gradients)
 
     def _constrained(self, weights: tf.Tensor, gradients: ClassGradients) -> tf.Tensor:
         if not self.zero_mean:

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 import gdw_tf
+from gdw_tf.methods.labeling import LabelNetMethod
 
 FEATURES, CLASSES = 8, 3
 
@@ -100,6 +101,10 @@ CLASSIFIERS = {
 # A first stage would double the time of tests that are not about it.
 KNOWN_TRANSITIONS = {"transition_matrix": np.full((CLASSES, CLASSES), 0.1) + 0.7 * np.eye(CLASSES)}
 OPTIONS: dict[str, dict[str, Any]] = {"glc": KNOWN_TRANSITIONS, "forward": KNOWN_TRANSITIONS}
+# Those that read features off a graph of layers take no other classifier.
+METHODS_OF_ANY_CLASSIFIER = [
+    name for name, method in gdw_tf.METHODS.items() if not issubclass(method, LabelNetMethod)
+]
 
 
 def compiled(

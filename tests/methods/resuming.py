@@ -17,6 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 import gdw_tf
+from gdw_tf.methods.meta import MetaMethod
 
 from . import examples
 
@@ -71,6 +72,11 @@ CASES = {
     ),
     "forward": Case("forward", examples.normalized, options={"transition_matrix": None}),
     "forward, given": Case("forward", _with_dropout),
+    "l2rw": Case("l2rw", _with_dropout),
+    "insw": Case("insw", _with_dropout, options={"outer_lr": 2.0, "meta_every": 2}),
+    "soft_label": Case("soft_label", _with_dropout, options={"clip": 0.1}),
+    "gen_label": Case("gen_label", examples.normalized, options={"warm_up": 0.4}),
+    "mlc, saved in the warm-up": Case("mlc", _with_dropout, options={"warm_up": 0.7}),
 }
 
 
@@ -87,22 +93,25 @@ def train(case: Case, model: gdw_tf.Method, **arguments: Any) -> None:
 
 
 def state(model: gdw_tf.Method) -> dict[str, np.ndarray]:
-    """All that training changes: weights, optimizers, random generators."""
-    parts = {"classifier": model.classifier, "optimizer": model.optimizer}
-    if isinstance(model, gdw_tf.CoTeaching):
-        parts["peer"] = model.peer
-    if isinstance(model, gdw_tf.MWNet | gdw_tf.GDW):
-        parts |= {"weight_net": model.weight_net, "weight_optimizer": model.weight_optimizer}
-    state = {
-        f"{name} {number}": np.asarray(variable)
-        for name, part in parts.items()
-        for number, variable in enumerate(part.variables)
+    """All that training changes: weights, memory, optimizers, random generators."""
+    parts = {"optimizer": model.optimizer.variables}
+    parts |= {
+        f"network {number}": network.variables for number, network in enumerate(model.networks)
     }
+    if isinstance(model, MetaMethod):
+        parts |= {
+            "outer": model.outer_variables,
+            "outer optimizer": model.weight_optimizer.variables,
+        }
     if model.example_memory is not None:
-        state["example_memory"] = np.asarray(model.example_memory)
+        parts["example_memory"] = [model.example_memory]
     if isinstance(model, gdw_tf.GLC | gdw_tf.ForwardCorrection) and model.transitions is not None:
-        state["transitions"] = np.asarray(model.transitions)
-    return state
+        parts["transitions"] = [model.transitions]
+    return {
+        f"{name} {number}": np.asarray(variable)
+        for name, variables in parts.items()
+        for number, variable in enumerate(variables)
+    }
 
 
 def record(model: gdw_tf.Method, path: Path) -> None:

@@ -118,7 +118,7 @@ class EndsInSoftmax(examples.Subclassed):
         return keras.ops.softmax(super().call(inputs, training=training))
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", examples.METHODS_OF_ANY_CLASSIFIER)
 def test_a_subclassed_classifier_that_ends_in_softmax_is_refused_by_fit(method):
     with pytest.raises(ValueError, match="Remove the softmax"):
         trained(method, model={"classifier": EndsInSoftmax})
@@ -476,8 +476,11 @@ def test_the_logs_are_named_as_documented(method):
         expected |= {"meta_loss", "meta_accuracy"}
     if method in META_METHODS:
         expected |= {"first_stage_weight", "target_weight"}
-    expected |= {"co_teaching": {"kept_share"}}.get(method, set())
-    expected |= {name: {"corrected_loss"} for name in ("glc", "forward")}.get(method, set())
+    expected |= {
+        "co_teaching": {"kept_share"},
+        **dict.fromkeys(["glc", "forward"], {"corrected_loss"}),
+        **dict.fromkeys(["soft_label", "gen_label", "mlc"], {"given_label"}),
+    }.get(method, set())
     assert set(logs) == expected
 
 

@@ -11,7 +11,7 @@ import gdw_tf
 from gdw_tf import classifiers
 
 from . import examples
-from .test_meta_gradient import Experiment, slopes
+from .meta_loss import Experiment, first_stage, slopes
 
 X, Y = examples.arrays(24)
 META = examples.arrays(9, seed=1)
@@ -102,8 +102,8 @@ class PartlyMoving(Experiment):
 def test_a_part_of_the_classifier_gives_the_slope_along_its_own_virtual_step(method, normalized):
     experiment = PartlyMoving(method, normalized=normalized)
     experiment.model.virtual_scope = "head"
-    omega = experiment.omega(experiment.outer_weights)
-    expected = slopes(experiment.meta_loss, omega)
+    omega = first_stage(experiment, experiment.outer_weights)
+    expected = slopes(lambda omega: experiment.meta_loss(omega * experiment.d1), omega)
     step = experiment.training_step()
 
     assert np.abs(expected).max() > 1e-3

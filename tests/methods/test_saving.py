@@ -63,7 +63,7 @@ def test_the_options_and_the_compilation_survive(folder, name):
     assert {option: loaded["options"][option] for option in expected} == expected
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", examples.METHODS_OF_ANY_CLASSIFIER)
 @pytest.mark.parametrize(
     "classifier",
     [examples.subclassed, lambda: examples.sequential(built=False)],

@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+
+import gdw_tf
+
+from . import examples
+from .meta_loss import Experiment, slopes
+
+pytestmark = pytest.mark.usefixtures("float64")
+
+
+@pytest.mark.parametrize("normalized", [False, True], ids=["plain", "batch_norm"])
+def test_an_example_counts_as_much_as_a_first_little_of_it_lowers_the_meta_loss(normalized):
+    experiment = Experiment(gdw_tf.L2RW, normalized=normalized)
+    slope = slopes(lambda e: experiment.meta_loss(e * experiment.d1), np.zeros((6, 1)))
+    weights = np.maximum(-slope, 0)
+    weights /= weights.sum()
+
+    step = experiment.training_step()
+
+    assert 0 < np.count_nonzero(weights) < len(weights)
+    np.testing.assert_allclose(step["meta_gradient"], slope, rtol=1e-6, atol=1e-9)
+    # The engine divides by B, so that these are weights of sum one.
+    np.testing.assert_allclose(step["updated_outer"] / 6, weights, rtol=1e-5, atol=1e-9)
+    np.testing.assert_allclose(
+        step["logit_gradient"] / 6, weights * experiment.d1, rtol=1e-5, atol=1e-9
+    )
+
+
+def test_where_no_example_helps_none_is_trained_on():
+    model = gdw_tf.L2RW(keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)]))
+    model.compile(gdw_tf.CoupledSGD(0.5, weight_decay=0.0))
+    before = model.classifier.get_weights()
+    x = np.random.default_rng(0).normal(size=(1, 4))
+
+    step = model.training_step(((x, np.array([0])), (x, np.array([1]))))
+
+    assert step["meta_gradient"].numpy() > 0
+    assert step["updated_outer"].numpy() == 0
+    for old, new in zip(before, model.classifier.get_weights(), strict=True):
+        np.testing.assert_array_equal(new, old)
+
+
+def test_a_step_without_meta_gradient_is_refused():
+    with pytest.raises(ValueError, match=r"meta gradient. Received: meta_every=2; allowed: 1\.$"):
+        gdw_tf.L2RW(examples.functional(), meta_every=2)
