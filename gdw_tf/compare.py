@@ -34,7 +34,10 @@ if TYPE_CHECKING:
 METHODS = flags.DEFINE_list("methods", ["ce", "mw_net", "gdw"], "Methods to compare.")
 SEEDS = flags.DEFINE_list("seeds", ["0", "1", "2"], "Seeds; each method is run with each.")
 JOBS = flags.DEFINE_integer(
-    "jobs", 1, "Runs at a time; with several, seconds a step are those of a shared processor."
+    "jobs",
+    1,
+    "Runs at a time; with several, seconds a step are those of a shared processor.",
+    lower_bound=1,
 )
 
 
@@ -44,13 +47,11 @@ def main(argv: list[str]) -> None:
         if argv[1:]:
             raise ValueError(f"All arguments are flags. Received: {' '.join(argv[1:])}")
         check_matplotlib()
-        if JOBS.value < 1:
-            raise ValueError(f"jobs is out of range. Received: jobs={JOBS.value}; allowed: 1 up.")
         root = Path(train_flags.WORKDIR.value or "runs/compare")
         comparison = Comparison.plan(METHODS.value, SEEDS.value, root)
+        comparison.fit_support_vector_machines()
     failures = train_all(comparison.trainings, JOBS.value)
-    with cli.user_errors():
-        rows = comparison.rows()
+    rows = comparison.rows()
     root.mkdir(parents=True, exist_ok=True)
     write_csv(rows, root / "table.csv")
     (root / "table.md").write_text(markdown(rows))

@@ -171,7 +171,9 @@ class Comparison:
             *assignments: further flags, `NAME=VALUE`.
 
         Raises:
-            ValueError: methods, seeds or flags that there are not; a directory of another run.
+            ValueError: methods, seeds or flags that there are not; a directory of another run;
+                figures that the runs would not give.
+            flags.Error: a value of a flag cannot be read.
         """
         if not names or len(set(names)) < len(names):
             raise ValueError(f"methods must be different ones. Received: {','.join(names)}")
@@ -195,6 +197,12 @@ class Comparison:
         }
         return list(trained.values())
 
+    def fit_support_vector_machines(self) -> None:
+        """Computes the rows without trainings, so that their errors come before the trainings."""
+        for contender, runs in zip(self.contenders, self.runs, strict=True):
+            if contender.method in SUPPORT_VECTOR_MACHINES:
+                _row(contender, runs)
+
     def rows(self) -> list[Row]:
         """The figures of the runs that are complete."""
         return [
@@ -212,6 +220,11 @@ def _planned(contender: Contender, seed: str, root: Path, assignments: Sequence[
         own = (f"method={method}", *own)
     with train_flags.flags_set([*assignments, *own, f"seed={seed}"]):
         settings = train_flags.settings_from_flags()
+    if settings.meta == "pseudo" and contender.method in (EARLY_STOPPING, "svc_clean"):
+        raise ValueError(
+            f"{contender.name} needs a meta set that is there from the start. Received: "
+            "meta=pseudo; allowed: clean, noisy."
+        )
     workdir = Workdir(root / f"{name}-seed{seed}")
     workdir.check(settings, resume=True)
     return Run(settings, workdir, tuple(train_flags.location_lines()))

@@ -17,7 +17,7 @@ from gdw_tf.methods import Method
 from gdw_tf.methods.meta import MetaMethod
 from gdw_tf.metrics import Accuracy
 from gdw_tf.optimizers import CoupledAdam, CoupledSGD
-from gdw_tf.pseudo_clean import class_counts
+from gdw_tf.pseudo_clean import meta_counts
 from gdw_tf.settings import MIN_SIDE, Settings
 
 
@@ -69,7 +69,7 @@ def prepare_data(settings: Settings, source: data.Source) -> data.NoisyData:
         seed=settings.seed,
     )
     if settings.meta == "pseudo" and settings.num_meta is not None:  # now, before any training
-        class_counts(settings.num_meta, noisy.y_train, noisy.num_classes)
+        meta_counts(settings.num_meta, noisy.y_train, noisy.num_classes)
     return noisy
 
 

@@ -7,6 +7,7 @@ less the classifier believes its label. The mean absolute error
     sum_j |softmax(z)_j - y_j|,    2 (1 - p_y) for a one-hot label,
 
 is bounded and symmetric: summed over all labels that an example could have it is a constant.
+(Of a one-hot label it is twice `GeneralizedCrossEntropy(q=1)` of `gdw_tf.losses`.)
 Its minimum is therefore that of the clean labels under uniform noise and, where the clean labels
 can be fitted, under class-dependent noise that leaves every class its own label most often.
 

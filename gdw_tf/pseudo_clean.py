@@ -140,14 +140,14 @@ def pseudo_clean(
             np.ceil(LARGEST_SHARE * sizes).astype(int),
         )
     else:
-        counts = class_counts(num_meta, labels, num_classes)
+        counts = meta_counts(num_meta, labels, num_classes)
     by_class = np.lexsort((losses, labels))  # of equal losses, the first example
     starts = np.searchsorted(labels[by_class], np.arange(num_classes))
     chosen = [by_class[start : start + count] for start, count in zip(starts, counts, strict=True)]
     return np.sort(np.concatenate(chosen))
 
 
-def class_counts(num_meta: int, labels: ArrayLike, num_classes: int) -> np.ndarray:
+def meta_counts(num_meta: int, labels: ArrayLike, num_classes: int) -> np.ndarray:
     """Divides the size of a pseudo-clean meta set over the classes.
 
     Args:

@@ -62,7 +62,7 @@ def rounds(
         The rounds. A method that uses no meta set has one round, without a pseudo-clean meta set.
 
     Raises:
-        FloatingPointError: the plain training before the first choice came to nothing.
+        FloatingPointError: the losses that are to choose a meta set are not finite.
     """
     is_chosen = settings.meta == "pseudo" and model.needs_meta_set
     length = settings.pseudo_every if is_chosen else settings.epochs
@@ -87,6 +87,10 @@ def _choose(
         losses = _plain_losses(settings, source, noisy)
     else:
         losses = example_losses(model, noisy.x_train, noisy.y_train)
+    if not np.isfinite(losses).all():
+        raise FloatingPointError(
+            f"The losses that choose the meta set are not finite before epoch {epoch + 1}."
+        )
     return pseudo_clean(losses, noisy.y_train, noisy.num_classes, num_meta=settings.num_meta)
 
 

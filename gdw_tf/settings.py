@@ -177,7 +177,8 @@ class Settings:
             len(size) == 2 and all(MIN_SIDE <= side <= MAX_SIDE for side in size)
         )
         _check("image_size", size, fits, f"height and width of {MIN_SIDE} to {MAX_SIDE}")
-        _check("virtual_lr", self.virtual_lr, not (self.virtual_lr or 1.0) <= 0.0, "above 0")
+        rate = self.virtual_lr
+        _check("virtual_lr", rate, rate is None or rate > 0.0, "above 0")
         is_rate = not isinstance(self.outer_lr, str) and self.outer_lr >= 0.0
         _check("outer_lr", self.outer_lr, self.outer_lr == "auto" or is_rate, "auto, or at least 0")
         _check("seed", self.seed, self.seed >= 0, "at least 0")
@@ -233,11 +234,16 @@ def resolve(**given: Any) -> Settings:
     given = {name: value for name, value in given.items() if value is not None}
     dataset = given.setdefault("dataset", "digits")
     _check_dataset(dataset)
-    defaults = dict(DEFAULTS[data.registered_name(dataset)])
+    defaults = dict(DEFAULTS.get(data.registered_name(dataset), DEFAULTS["tfds:NAME"]))
     long_tailed = given.get("imbalance_factor", 1.0) < 1.0 and "noise_rate" not in given
     noise = given.get("noise", "none" if long_tailed else None)
     if noise in KINDS_WITHOUT_RATE:
         defaults |= {"noise": noise, "noise_rate": 0.0}
+    elif noise is not None and not defaults["noise_rate"] and "noise_rate" not in given:
+        raise ValueError(
+            f"noise_rate must be given: {dataset} has no noise by default. Received: "
+            f"noise={noise}, noise_rate=None; allowed: 0 to 1."
+        )
     if given.get("meta") == "pseudo":
         defaults["num_meta"] = None
     return Settings(**{**defaults, **given})

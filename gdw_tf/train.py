@@ -25,6 +25,7 @@ import tensorflow as tf
 
 import gdw_tf
 from gdw_tf import callbacks, cli, data, experiment, train_flags
+from gdw_tf.data import describe
 from gdw_tf.data.noise import TABLE_CLASSES, matrix_text
 from gdw_tf.methods import Method
 from gdw_tf.rounds import Round, rounds
@@ -46,9 +47,12 @@ def main(argv: list[str]) -> None:
         workdir = Workdir(Path(train_flags.WORKDIR.value or _new_workdir(settings)))
         workdir.check(settings, train_flags.RESUME.value)
         source = experiment.load_source(settings, **train_flags.locations())
+        if isinstance(source.x_train, data.ImageFiles) and settings.noise != "instance":
+            experiment.prepare_data(settings, source)  # its errors come before files are read
         unreadable = _unreadable(settings, source, workdir)
         source = data.without(source, unreadable or ())
         noisy = experiment.prepare_data(settings, source)
+        model, initial_epoch = _model(settings, source, noisy, workdir)
         workdir.create(
             [*flag_lines(settings), *train_flags.location_lines()],
             command=f"python -m gdw_tf.train {shlex.join(sys.argv[1:])}".strip(),
@@ -56,7 +60,7 @@ def main(argv: list[str]) -> None:
 
     if unreadable is not None:
         workdir.write_unreadable(unreadable)
-    model, initial_epoch = _model(settings, source, noisy, workdir)
+    workdir.write_description(describe.full_description(settings, noisy))
     workdir.drop_rows_from(initial_epoch)
     _announce(settings, noisy, workdir, initial_epoch)
     try:
@@ -120,6 +124,8 @@ def _unreadable(settings: Settings, source: data.Source, workdir: Workdir) -> di
     known = workdir.read_unreadable()
     if known is not None:
         return known
+    if isinstance(source.x_train, data.ImageFiles):
+        print(f"reading {len(source.x_train)} training image files once", flush=True)
     found = data.scan(
         source, max_unreadable=settings.max_unreadable, allow_leak=settings.allow_leak
     )
@@ -152,7 +158,9 @@ def _announce(
         f"{settings.method} on {settings.dataset}: {len(noisy.y_train)} training images, "
         f"{_wrong_labels(noisy.noise_rate)}, "
         f"{meta if len(noisy.y_meta) else 'no meta images set apart'}, "
-        f"{len(noisy.y_test)} test images\nworkdir {workdir.root}"
+        f"{len(noisy.y_test)} test images; "
+        f"{min(noisy.class_counts)} to {max(noisy.class_counts)} training images a class\n"
+        f"workdir {workdir.root}"
     )
     if len(noisy.class_names) <= TABLE_CLASSES and noisy.noise_counts is not None:
         print(matrix_text(noisy.noise_counts, noisy.class_names))

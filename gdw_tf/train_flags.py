@@ -73,7 +73,9 @@ GROUPS = {
             "they are (npz, tfds:NAME).",
         ),
         flags.DEFINE_bool(
-            "augment", None, "Crop and flip at random; by default all but the digits."
+            "augment",
+            None,
+            "Crop by up to 4 pixels and flip at random; by default all but the digits.",
         ),
         flags.DEFINE_float(
             "randaugment",
@@ -90,7 +92,9 @@ GROUPS = {
             "mixup", 0.0, "Alpha of mixup of training images and their labels; 0 for none."
         ),
         flags.DEFINE_float(
-            "max_unreadable", 0.05, "Share of unreadable files from which on there is no training."
+            "max_unreadable",
+            0.05,
+            "Largest share of unreadable files with which there is training.",
         ),
         flags.DEFINE_bool(
             "allow_leak", False, "Train although images of the clean set are training images too."
@@ -278,7 +282,8 @@ def flags_set(assignments: Sequence[str]) -> Iterator[None]:
         assignments: `NAME=VALUE` each.
 
     Raises:
-        ValueError: there is no such flag, or its value cannot be read.
+        ValueError: there is no such flag.
+        flags.Error: a value cannot be read.
     """
     before: dict[str, Any] = {}
     try:

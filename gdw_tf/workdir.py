@@ -4,6 +4,7 @@ flags.txt           the flags that run it again: --flagfile=flags.txt
 metrics.csv         one row an epoch
 checkpoints/        latest.keras, and best.keras by test accuracy
 tensorboard/        events
+description.txt     the data: images of each class, the noise realised
 unreadable.txt      of image files: those that were left out, each with the reason
 pseudo_clean.npz    of --meta=pseudo: the epoch since which the meta set holds, and its indices
 summary.json        the results, when the run is complete
@@ -57,6 +58,11 @@ class Workdir:
     def tensorboard(self) -> Path:
         """TensorBoard's events."""
         return self.root / "tensorboard"
+
+    @property
+    def description(self) -> Path:
+        """What the data are."""
+        return self.root / "description.txt"
 
     @property
     def unreadable(self) -> Path:
@@ -119,6 +125,10 @@ class Workdir:
             return None
         text = self.unreadable.read_text(encoding="utf-8", errors="surrogateescape")
         return dict(line.split("\t", 1) for line in text.split("\n") if line)
+
+    def write_description(self, text: str) -> None:
+        """Writes description.txt."""
+        self.description.write_text(f"{text}\n", encoding="utf-8")
 
     def write_unreadable(self, reasons: dict[str, str]) -> None:
         """Writes unreadable.txt: on every line a path, a tabulator and a reason."""

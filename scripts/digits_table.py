@@ -48,6 +48,11 @@ def main(argv: list[str]) -> None:
         root = Path(train_flags.WORKDIR.value or "runs/digits_table")
         chosen = list(SETTINGS)
         if ONLY.value:
+            if not set(ONLY.value) <= set(map(str, range(1, len(SETTINGS) + 1))):
+                raise ValueError(
+                    f"settings must be numbers from 1 to {len(SETTINGS)}. Received: "
+                    f"{','.join(ONLY.value)}"
+                )
             chosen = [chosen[int(number) - 1] for number in ONLY.value]
         plans = {
             name: Comparison.plan(

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import gdw_tf
-from gdw_tf.pseudo_clean import class_counts, clean_probability, example_losses, pseudo_clean
+from gdw_tf.pseudo_clean import clean_probability, example_losses, meta_counts, pseudo_clean
 
 CLASSES = 4
 
@@ -147,9 +147,9 @@ def test_what_does_not_fit_is_an_error(losses, arguments, message):
 
 
 def test_a_size_is_checked_by_itself():
-    assert class_counts(5, [0, 1, 0, 1, 0], 2).tolist() == [3, 2]
+    assert meta_counts(5, [0, 1, 0, 1, 0], 2).tolist() == [3, 2]
     with pytest.raises(TypeError, match="num_meta=2.5"):
-        class_counts(2.5, [0, 1], 2)
+        meta_counts(2.5, [0, 1], 2)
 
 
 def test_the_loop_of_the_module_finds_the_right_labels():

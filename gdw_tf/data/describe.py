@@ -40,19 +40,26 @@ def main(argv: list[str]) -> None:
         noisy = experiment.prepare_data(settings, data.without(source, found.unreadable))
         if out:
             out.mkdir(parents=True, exist_ok=True)
-    text = description(settings, noisy)
+    few = noisy.num_classes <= TABLE_CLASSES
+    print(full_description(settings, noisy) if few else description(settings, noisy))
     if found.unreadable:
-        text += f"\n\n{len(found.unreadable)} of {found.files} image files cannot be read"
-    table = noisy.noise_counts is not None and matrix_text(noisy.noise_counts, noisy.class_names)
-    print(text)
-    if table and noisy.num_classes <= TABLE_CLASSES:
-        print(f"\n{table}")
+        print(f"{len(found.unreadable)} of {found.files} image files cannot be read")
     if out:
-        if found.unreadable:
-            Workdir(out).write_unreadable(found.unreadable)
-        (out / "description.txt").write_text(f"{text}\n\n{table}\n" if table else f"{text}\n")
-        _write_pictures(out, settings, noisy)
+        with cli.user_errors():
+            workdir = Workdir(out)
+            workdir.write_description(full_description(settings, noisy))
+            if found.unreadable:
+                workdir.write_unreadable(found.unreadable)
+            _write_pictures(out, settings, noisy)
         print(f"written to {out}")
+
+
+def full_description(settings: Settings, noisy: data.NoisyData) -> str:
+    """Describes the data as `description` does, and the realised noise matrix, if it is known."""
+    text = description(settings, noisy)
+    if noisy.noise_counts is None:
+        return text
+    return f"{text}\n\n{matrix_text(noisy.noise_counts, noisy.class_names)}"
 
 
 def description(settings: Settings, noisy: data.NoisyData) -> str:
@@ -75,14 +82,15 @@ def description(settings: Settings, noisy: data.NoisyData) -> str:
     counts = {
         part: np.bincount(labels, minlength=noisy.num_classes) for part, labels in parts.items()
     }
-    wrong = "not known" if noisy.noise_rate is None else f"{100 * noisy.noise_rate:.1f} %"
     shape = " x ".join(map(str, noisy.x_train.shape[1:]))
     width = max(len("class"), *(len(name) + 4 for name in noisy.class_names))
     lines = [
         f"{settings.dataset}, seed {settings.seed}: {noisy.num_classes} classes, images of {shape}",
         f"{len(noisy.y_train)} training, {len(noisy.y_meta)} meta and {len(noisy.y_test)} test "
         "images",
-        f"noise {settings.noise}, rate {settings.noise_rate}; wrong labels: {wrong}",
+        f"noise {settings.noise}, rate {settings.noise_rate}; "
+        f"wrong labels: {_share(noisy.noise_rate)}",
+        f"meta set {settings.meta}; wrong labels: {_share(noisy.meta_noise_rate)}",
         f"imbalance {settings.imbalance}, factor {settings.imbalance_factor}",
         "",
         f"{'class':<{width}}" + "".join(f"{part:>8}" for part in counts),
@@ -91,6 +99,10 @@ def description(settings: Settings, noisy: data.NoisyData) -> str:
         numbers = "".join(f"{count[label]:>8}" for count in counts.values())
         lines.append(f"{f'{label:>3} {name}':<{width}}{numbers}")
     return "\n".join(lines)
+
+
+def _share(rate: float | None) -> str:
+    return "not known" if rate is None else f"{100 * rate:.1f} %"
 
 
 def _write_pictures(out: Path, settings: Settings, noisy: data.NoisyData) -> None:

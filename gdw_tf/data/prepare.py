@@ -63,8 +63,9 @@ class NoisyData:
         y_test: Their true classes, int64, shape (N_test,).
         num_classes: Number of classes C.
         class_names: The name of each class.
-        transition_matrix: The matrix that the labels given were drawn from, float64, shape (C, C);
-            under instance noise, the mean over the images of each class.
+        transition_matrix: The matrix that the synthetic noise was drawn from, float64, shape
+            (C, C), the identity where there is none; under instance noise, the mean over the images
+            of each class, before any imbalance.
     """
 
     x_train: Images

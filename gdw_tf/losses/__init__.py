@@ -58,7 +58,7 @@ def names() -> tuple[str, ...]:
 
 
 def build(name: str, class_counts: Sequence[int]) -> SoftmaxLoss:
-    """Builds a loss with its defaults, its paper's settings on CIFAR-10.
+    """Builds a loss with its defaults: its paper's settings on CIFAR-10, but for LDAM's scale.
 
     Args:
         name: one of `names()`; that of LDAM is for logits of `COSINE_SCALE` times cosines.

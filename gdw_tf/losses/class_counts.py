@@ -2,9 +2,9 @@
 
 n_c is how many training examples have the label c, be it right or wrong. Their formulas take
 logarithms and reciprocals of n_c, which a class without examples would make infinite. Such a class
-counts as many examples as the rarest class that has some: no training example has its label, so
-no weight or margin of it is ever used in training, and the other classes are treated as if it were
-not there.
+counts as many examples as the rarest class that has some. No training example has its label, so
+no weight or margin of it is ever used; it does take part where the weights are normalised over all
+classes, and in the softmax, with the shift of that rarest class.
 """
 
 from __future__ import annotations

@@ -95,7 +95,8 @@ def test_a_complete_comparison_is_not_run_again(compared):
         (["--methods=gdw:clip=-1"], "clip=-1"),
         (["--methods=ce,ce"], "methods must be different ones. Received: ce,ce"),
         (["--seeds=one"], "Received: one; allowed: 0,1,2"),
-        (["--jobs=0"], "jobs=0; allowed: 1 up"),
+        (["--jobs=0"], "jobs"),
+        (["--methods=ce_early_stopping", "--meta=pseudo"], "there from the start. Received: meta"),
         (["digits"], "All arguments are flags. Received: digits"),
     ],
 )
