@@ -154,10 +154,10 @@ def variables_in_scope(classifier: keras.Model, scope: str) -> list[keras.Variab
             such as `"stage3|logits"`.
 
     Returns:
-        The variables, in their order; at least one.
+        The variables, in their order; at least one, unless all are frozen.
 
     Raises:
-        ValueError: there are none.
+        ValueError: the part has none.
     """
     variables = classifier.trainable_variables
     if scope == "head":
@@ -170,7 +170,7 @@ def variables_in_scope(classifier: keras.Model, scope: str) -> list[keras.Variab
         chosen = list(variables)
     else:
         chosen = [v for v in variables if re.search(scope, v.path)]
-    if not chosen:
+    if not chosen and scope != "all":
         raise ValueError(
             f"virtual_scope leaves no weights to move. Received: virtual_scope={scope}; the "
             f"classifier's weights: {', '.join(v.path for v in variables[:3])}, ..."

@@ -10,6 +10,7 @@ a summary and the classifier as a SavedModel.
 
 from __future__ import annotations
 
+import json
 import platform
 import re
 import resource
@@ -73,10 +74,14 @@ def main(argv: list[str]) -> None:
     model.export(str(workdir.export), verbose=False)
     choice = workdir.read_choice()
     noisy = noisy if choice is None else noisy.with_meta(choice.indices)
-    summary = summarize(settings, noisy, workdir.rows()) | {
-        "seconds": time.monotonic() - start,
-        "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _MEMORY_UNIT,
-    }
+    summary = summarize(settings, noisy, workdir.rows())
+    if initial_epoch == settings.epochs and workdir.summary.exists():  # nothing was trained
+        summary = json.loads(workdir.summary.read_text()) | summary
+    else:
+        summary |= {
+            "seconds": time.monotonic() - start,
+            "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _MEMORY_UNIT,
+        }
     workdir.write_summary(summary)
     print(
         f"test accuracy {100 * summary['final_accuracy']:.2f} % (mean of the last {LAST_EPOCHS} "

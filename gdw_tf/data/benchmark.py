@@ -16,7 +16,7 @@ from typing import Any
 import tensorflow as tf
 from absl import flags
 
-from gdw_tf import cli, experiment, train_flags
+from gdw_tf import cli, data, experiment, train_flags
 from gdw_tf.methods import Method
 
 STEPS = flags.DEFINE_integer("steps", 500, "Pairs of batches to time.", lower_bound=1)
@@ -32,7 +32,16 @@ def main(argv: list[str]) -> None:
         if argv[1:]:
             raise ValueError(f"All arguments are flags. Received: {' '.join(argv[1:])}")
         settings = train_flags.settings_from_flags()
+        if settings.meta == "pseudo":
+            raise ValueError(
+                "A pseudo-clean meta set is chosen in training. Received: meta=pseudo; allowed: "
+                "clean, noisy."
+            )
         source = experiment.load_source(settings, **train_flags.locations())
+        found = data.scan(
+            source, max_unreadable=settings.max_unreadable, allow_leak=settings.allow_leak
+        )
+        source = data.without(source, found.unreadable)
         noisy = experiment.prepare_data(settings, source)
         streams = experiment.batch_streams(settings, source, noisy, initial_epoch=0)
     pairs = tf.data.Dataset.zip(streams)
@@ -43,7 +52,8 @@ def main(argv: list[str]) -> None:
         flush=True,
     )
     if TRAIN_STEPS.value:
-        step = training_step(experiment.build_model(settings, source, noisy))
+        model = experiment.build_model(settings, source, noisy)
+        step = training_step(model, streams, len(noisy.y_train))
         share = share_of_waiting(pairs.prefetch(tf.data.AUTOTUNE), step, TRAIN_STEPS.value)
         print(f"{share:.2%} of the time of {TRAIN_STEPS.value} training steps waited for data")
 
@@ -89,9 +99,19 @@ def share_of_waiting(pairs: tf.data.Dataset, step: Callable[[Any], None], steps:
     return waited / (time.perf_counter() - start)
 
 
-def training_step(model: Method) -> Callable[[Any], None]:
-    """Makes the step that `fit` takes, as a function of a pair of batches."""
-    model.build_optimizers()
+def training_step(
+    model: Method, streams: tuple[tf.data.Dataset, tf.data.Dataset], num_examples: int
+) -> Callable[[Any], None]:
+    """Makes the step that `fit` takes, as a function of a pair of batches.
+
+    Args:
+        model: The compiled model.
+        streams: Endless streams of training and meta batches.
+        num_examples: Number of training examples.
+    """
+    training, meta = streams
+    needed = {"meta_data": meta} if model.needs_meta_set else {}
+    model.fit(training, num_examples=num_examples, steps_per_epoch=1, epochs=0, **needed)
     model.make_train_function()
 
     def step(pair: Any) -> None:

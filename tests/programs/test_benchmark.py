@@ -49,7 +49,7 @@ def test_the_step_that_is_timed_trains(method):
     noisy = experiment.prepare_data(settings, source)
     streams = experiment.batch_streams(settings, source, noisy, initial_epoch=0)
     model, same = (experiment.build_model(settings, source, noisy) for _ in range(2))
-    step = benchmark.training_step(model)
+    step = benchmark.training_step(model, streams, len(noisy.y_train))
     for pair in tf.data.Dataset.zip(streams).take(2):
         step(pair)
     training, meta = streams

@@ -45,8 +45,8 @@ def load_npz(
 
     Returns:
         The data set. Its classes are 0 to the highest label of the training images, and their names
-        these numbers; the labels are not known to be true; the clean
-        set, if any, is the meta set.
+        these numbers; the labels are not known to be true; the clean set, if any, is the meta
+        set.
 
     Raises:
         OSError: If the file cannot be read.
