@@ -111,7 +111,7 @@ def training_step(
     """
     training, meta = streams
     needed = {"meta_data": meta} if model.needs_meta_set else {}
-    model.fit(training, num_examples=num_examples, steps_per_epoch=1, epochs=0, **needed)
+    model.fit(training, num_examples=num_examples, steps_per_epoch=1, epochs=0, verbose=0, **needed)
     model.make_train_function()
 
     def step(pair: Any) -> None:
