@@ -28,7 +28,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from gdw_tf import fit_data
 from gdw_tf.batch import Batch
 from gdw_tf.lookahead import ForwardPass
 from gdw_tf.methods.loss_correction import LossCorrection, corrected_loss
@@ -50,14 +49,10 @@ class ForwardCorrection(LossCorrection):
     """
 
     def estimated_transitions(
-        self,
-        training: fit_data.Arrays | tf.data.Dataset,
-        meta: fit_data.Arrays | tf.data.Dataset | None,
-        steps_per_epoch: int | None,
+        self, training: tf.data.Dataset, meta: tf.data.Dataset | None
     ) -> np.ndarray:
         """The answers to the anchor points of the training set."""
-        probabilities, _ = self.answers(training, steps_per_epoch, name="the training data")
-        return anchor_answers(probabilities)
+        return anchor_answers(self.answers(training)[0])
 
     def training_gradient(
         self, forward: ForwardPass, batch: Batch, meta_batch: Batch | None

@@ -93,14 +93,9 @@ class GLC(LossCorrection):
         self._share.assign(share)
         super().before_training(training, meta, num_classes, **arguments)
 
-    def estimated_transitions(
-        self,
-        training: fit_data.Arrays | tf.data.Dataset,
-        meta: fit_data.Arrays | tf.data.Dataset,
-        steps_per_epoch: int | None,
-    ) -> np.ndarray:
+    def estimated_transitions(self, training: tf.data.Dataset, meta: tf.data.Dataset) -> np.ndarray:
         """The mean answers to the clean examples of each class."""
-        return mean_answers(*self.answers(meta, steps_per_epoch, name="meta_data"))
+        return mean_answers(*self.answers(meta))
 
     def training_gradient(
         self, forward: ForwardPass, batch: Batch, meta_batch: Batch

@@ -121,33 +121,19 @@ class LossCorrection(Method):
             self._set_transitions(np.asarray(self.transition_matrix))
 
     def estimated_transitions(
-        self,
-        training: fit_data.Arrays | tf.data.Dataset,
-        meta: fit_data.Arrays | tf.data.Dataset | None,
-        steps_per_epoch: int | None,
+        self, training: tf.data.Dataset, meta: tf.data.Dataset | None
     ) -> np.ndarray:
         """Estimates C, (C, C), from the plainly trained classifier.
 
         Args:
-            training: the training data.
-            meta: the meta set, where the method needs one.
-            steps_per_epoch: batches that stand for one pass over data without an end.
+            training: batches of one pass over the training data; of data without an end, those of
+                an epoch.
+            meta: the same of the meta set, where the method needs one.
         """
         raise NotImplementedError(f"{type(self).__name__} must define estimated_transitions.")
 
-    def answers(
-        self,
-        data: fit_data.Arrays | tf.data.Dataset,
-        steps_per_epoch: int | None,
-        *,
-        name: str,
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """What the classifier says in one pass over data.
-
-        Args:
-            data: the data.
-            steps_per_epoch: batches that stand for one pass over data without an end.
-            name: how an error calls the data.
+    def answers(self, batches: tf.data.Dataset) -> tuple[np.ndarray, np.ndarray]:
+        """What the classifier says to N examples in batches `(inputs, labels, ...)`.
 
         Returns:
             Probabilities (N, C) and one-hot labels (N, C).
@@ -158,7 +144,7 @@ class LossCorrection(Method):
             return in_full_precision(self.classifier(inputs, training=False))
 
         probabilities, labels = [], []
-        for inputs, given, *_ in fit_data.one_pass(data, steps_per_epoch, name=name):
+        for inputs, given, *_ in batches:
             logits = answer(inputs)
             probabilities.append(tf.nn.softmax(logits).numpy())
             labels.append(one_hot_labels(given, logits.shape[-1], logits.dtype).numpy())
@@ -174,15 +160,25 @@ class LossCorrection(Method):
         """Runs the first stage, where there is no matrix yet.
 
         Raises:
-            ValueError: a matrix of another number of classes.
+            ValueError: a matrix of another number of classes; a meta set without an end, of which
+                `steps_per_epoch` does not say how much to read.
             FloatingPointError: the first stage diverged.
         """
         if self.transitions is not None:
-            check_matrix(self.transitions.numpy(), num_classes)
+            if self.transitions.shape[0] != num_classes:
+                raise ValueError(
+                    "The transition matrix must have a row for each class. Received: shape "
+                    f"{tuple(self.transitions.shape)}; allowed: ({num_classes}, {num_classes})."
+                )
             return
+        steps = arguments["steps_per_epoch"]
+        passes = [
+            None if data is None else fit_data.one_pass(data, steps, name=name)
+            for data, name in ((training, "the training data"), (meta, "meta_data"))
+        ]
         with _restored_weights(self.classifier):
             self._train_plainly(training, **arguments)
-            transitions = self.estimated_transitions(training, meta, arguments["steps_per_epoch"])
+            transitions = self.estimated_transitions(*passes)
         if not np.isfinite(transitions).all():
             raise FloatingPointError("The first stage ended in weights that are not finite.")
         self._set_transitions(transitions)

@@ -214,7 +214,9 @@ def test_data_without_an_end_are_read_for_an_epoch():
     data = tf.data.Dataset.from_tensor_slices((X, Y)).batch(8)
     with pytest.raises(ValueError, match="examples of meta_data cannot be counted.*Received"):
         model.fit(data, meta_data=stream(META, 9), verbose=0)
-    model.clean_share = 0.25
+    model = examples.compiled(
+        "glc", options={"transition_matrix": None, "clean_share": 0.25}, run_eagerly=True
+    )
     with pytest.raises(ValueError, match="meta_data must have an end, or fit needs steps_per"):
         model.fit(data, meta_data=stream(META, 9), verbose=0)
     model.fit(data, meta_data=stream(META, 9), steps_per_epoch=3, verbose=0)
