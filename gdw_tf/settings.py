@@ -118,18 +118,15 @@ class Settings:
         for name in ("num_meta", "train_examples", "steps_per_epoch"):
             value = getattr(self, name)
             _check(name, value, value is None or value >= 1, "at least 1")
-        for name in ("noise_rate", "momentum", "max_unreadable", "warm_up"):
+        for name in ("noise_rate", "momentum", "max_unreadable"):
             _check(name, getattr(self, name), 0.0 <= getattr(self, name) <= 1.0, "0 to 1")
         for name in ("weight_decay", "clip", "weight_net_weight_decay"):
             _check(name, getattr(self, name), getattr(self, name) >= 0.0, "at least 0")
         for name in ("learning_rate", "weight_net_learning_rate"):
             _check(name, getattr(self, name), getattr(self, name) > 0.0, "above 0")
-        _check(
-            "imbalance_factor",
-            self.imbalance_factor,
-            0.0 < self.imbalance_factor <= 1.0,
-            "above 0, up to 1",
-        )
+        for name in ("imbalance_factor", "warm_up"):
+            value = getattr(self, name)
+            _check(name, value, 0.0 < value <= 1.0, "above 0, up to 1")
         _check("memory", self.memory, 0.0 <= self.memory < 1.0, "0 to below 1")
         check_scope(self.virtual_scope)
         takes_loss = "base_loss" in METHODS[self.method].option_names

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from gdw_tf import data
+from gdw_tf import data, losses
 from gdw_tf.settings import DEFAULTS, resolve
 
 
@@ -35,3 +35,23 @@ def test_labels_that_come_as_they_are_get_no_noise(dataset):
 def test_a_family_without_a_name_is_no_data_set():
     with pytest.raises(ValueError, match="dataset=tfds; allowed: cifar10, .*tfds:NAME"):
         resolve(dataset="tfds")
+
+
+@pytest.mark.parametrize("method", ["soft_label", "gen_label", "mlc"])
+def test_a_method_that_learns_labels_takes_no_other_loss(method, monkeypatch):
+    monkeypatch.setitem(losses._LOSSES, "other", losses.CrossEntropy)
+    resolve(method="gdw", base_loss="other")
+    with pytest.raises(ValueError, match=f"base_loss=other; allowed: cross_entropy .*{method}"):
+        resolve(method=method, base_loss="other")
+
+
+def test_l2rw_takes_a_meta_gradient_in_every_step():
+    resolve(method="gdw", meta_every=2)
+    with pytest.raises(ValueError, match="meta_every=2; allowed: 1 with method=l2rw"):
+        resolve(method="l2rw", meta_every=2)
+
+
+@pytest.mark.parametrize("warm_up", [0.0, 1.5])
+def test_a_warm_up_is_a_share(warm_up):
+    with pytest.raises(ValueError, match=f"warm_up={warm_up}; allowed: above 0, up to 1"):
+        resolve(warm_up=warm_up)

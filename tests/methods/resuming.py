@@ -17,6 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 import gdw_tf
+from gdw_tf.methods.labeling import LabelNetMethod
 from gdw_tf.methods.meta import MetaMethod
 
 from . import examples
@@ -82,13 +83,20 @@ def train(case: Case, model: gdw_tf.Method, **arguments: Any) -> None:
 
 def state(model: gdw_tf.Method) -> dict[str, np.ndarray]:
     """All that training changes: weights, memory, optimizers, random generators."""
-    parts = {"model": model, "optimizer": model.optimizer}
+    parts = {
+        "classifier": model.classifier.variables,
+        "optimizer": model.optimizer.variables,
+        "memory": [] if model.example_memory is None else [model.example_memory],
+    }
     if isinstance(model, MetaMethod):
-        parts["weight_optimizer"] = model.weight_optimizer
+        parts["outer"] = model.outer_variables
+        parts["weight_optimizer"] = model.weight_optimizer.variables
+    if isinstance(model, LabelNetMethod):
+        parts["warmed_up"] = model.warmed_up.weights
     return {
         f"{name} {number}": np.asarray(variable)
-        for name, part in parts.items()
-        for number, variable in enumerate(part.variables)
+        for name, variables in parts.items()
+        for number, variable in enumerate(variables)
     }
 
 
