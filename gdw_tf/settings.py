@@ -141,13 +141,13 @@ class Settings:
         for name in ("num_meta", "train_examples", "steps_per_epoch"):
             value = getattr(self, name)
             _check(name, value, value is None or value >= 1, "at least 1")
-        for name in ("noise_rate", "momentum", "max_unreadable", "fine_tune_share", "warm_up"):
+        for name in ("noise_rate", "momentum", "max_unreadable", "fine_tune_share"):
             _check(name, getattr(self, name), 0.0 <= getattr(self, name) <= 1.0, "0 to 1")
         for name in ("weight_decay", "clip", "weight_net_weight_decay", "elr_lambda"):
             _check(name, getattr(self, name), getattr(self, name) >= 0.0, "at least 0")
         for name in ("learning_rate", "weight_net_learning_rate"):
             _check(name, getattr(self, name), getattr(self, name) > 0.0, "above 0")
-        for name in ("imbalance_factor", "gradual_share"):
+        for name in ("imbalance_factor", "gradual_share", "warm_up"):
             _check(name, getattr(self, name), 0.0 < getattr(self, name) <= 1.0, "above 0, up to 1")
         share, rate = self.clean_share, self.forget_rate
         _check("clean_share", share, share is None or 0.0 <= share <= 1.0, "0 to 1")

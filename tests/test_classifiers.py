@@ -11,6 +11,7 @@ from gdw_tf.classifiers import (
     check_answers,
     check_not_softmax,
     number_of_classes,
+    with_features,
 )
 
 
@@ -154,3 +155,90 @@ def test_an_answer_that_is_no_logits_is_an_error(make):
     classifier = make()
     with pytest.raises(ValueError, match=rf"two classes. Received: '{classifier.name}' answering"):
         number_of_classes(classifier, tf.TensorSpec((None, 4), tf.float32))
+
+
+def of_a_dict() -> keras.Model:
+    inputs = {name: keras.Input((2,), name=name) for name in ("a", "b")}
+    joined = layers.Concatenate()(list(inputs.values()))
+    return keras.Model(inputs, layers.Dense(3)(layers.Dense(5, "relu")(joined)))
+
+
+HEADED = {
+    "sequential": lambda: sequential(layers.Dense(5, "relu"), layers.Dense(3)),
+    "functional": lambda: functional(lambda x: layers.Dense(3)(layers.Dense(5, "relu")(x))),
+    "dict": of_a_dict,
+    "nested": lambda: functional(sequential(layers.Dense(5, "relu"), layers.Dense(3))),
+    "nested twice": lambda: functional(
+        lambda x: functional(sequential(layers.Dense(5), layers.Dense(3)))(2.0 * x)
+    ),
+    "with dropout": lambda: sequential(layers.Dense(5), layers.Dropout(0.5), layers.Dense(3)),
+    "an operation last": lambda: functional(lambda x: 2.0 * layers.Dense(3)(layers.Dense(5)(x))),
+    "a layer last": lambda: sequential(layers.Dense(3), layers.Activation("linear")),
+    "nested, an operation last": lambda: functional(
+        lambda x: 2.0 * sequential(layers.Dense(5), layers.Dense(3))(x) + 1.0
+    ),
+    "of images": lambda: sequential(
+        layers.Reshape((2, 2, 1)), layers.Conv2D(3, 2), layers.Flatten()
+    ),
+}
+
+
+def last_dense(classifier: keras.Model) -> layers.Layer:
+    """The last layer with weights, found by their order."""
+    owners = [
+        layer
+        for layer in classifier._flatten_layers()
+        if not isinstance(layer, keras.Model) and layer.weights
+    ]
+    return next(layer for layer in owners if layer.weights[-1] is classifier.weights[-1])
+
+
+@of(HEADED)
+def test_features_are_what_the_last_layer_with_weights_takes(make):
+    classifier = make()
+    x = np.random.default_rng(0).normal(size=(7, 4)).astype(np.float32)
+    inputs = {"a": x[:, :2], "b": x[:, 2:]} if len(classifier.inputs) == 2 else x
+    taken = []
+    last = last_dense(classifier)
+    call = last.call
+    last.call = lambda tensor, **_: taken.append(tensor) or call(tensor)
+    expected = classifier(inputs)
+    last.call = call
+
+    features, answer = with_features(classifier)(inputs)
+
+    np.testing.assert_allclose(features, np.reshape(taken[0], (7, -1)), rtol=1e-6)
+    np.testing.assert_allclose(answer, expected, rtol=1e-5)
+
+
+def test_features_follow_the_weights_of_the_classifier_and_add_none():
+    classifier = HEADED["nested"]()
+    model = with_features(classifier)
+    assert {id(weight) for weight in model.weights} == {id(w) for w in classifier.weights}
+
+
+class OfTwo(layers.Layer):
+    """A layer with weights that takes two tensors."""
+
+    def build(self, shapes):
+        self.kernel = self.add_weight(shape=(shapes[0][-1], 3))
+
+    def call(self, tensors):
+        return tensors[0] @ self.kernel + tensors[1] @ self.kernel
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Subclassed(layers.Dense(3)),
+        lambda: keras.Sequential([layers.Dense(3)]),
+        lambda: functional(lambda x: Subclassed(layers.Dense(3))(x)),
+        lambda: functional(lambda x: OfTwo()([x, 2.0 * x])),
+        lambda: functional(lambda x: 2.0 * x),
+        lambda: keras.Sequential([keras.Input((None, 4)), layers.Conv1D(3, 1), layers.Flatten()]),
+    ],
+    ids=["subclassed", "not built", "nested subclassed", "of two", "no weights", "no size"],
+)
+def test_features_that_cannot_be_read_are_an_error(make):
+    with pytest.raises(ValueError, match=r"known size\. Received: '\w+', a \w+$"):
+        with_features(make())

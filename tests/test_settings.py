@@ -57,3 +57,22 @@ def test_a_pseudo_clean_meta_set_is_as_large_as_it_turns_out_unless_its_size_is_
     assert resolve(dataset="cifar10", meta="pseudo").num_meta is None
     assert resolve(dataset="cifar10", meta="pseudo", num_meta=500).num_meta == 500
     assert resolve(dataset="cifar10", meta="noisy").num_meta == 1000
+
+
+@pytest.mark.parametrize("method", ["soft_label", "gen_label", "mlc"])
+def test_a_method_that_learns_labels_takes_no_other_loss(method):
+    resolve(method="gdw", base_loss="focal")
+    with pytest.raises(ValueError, match=f"method={method}, base_loss=focal; allowed: cross_ent"):
+        resolve(method=method, base_loss="focal")
+
+
+def test_l2rw_takes_a_meta_gradient_in_every_step():
+    resolve(method="gdw", meta_every=2)
+    with pytest.raises(ValueError, match="meta_every=2; allowed: 1 with method=l2rw"):
+        resolve(method="l2rw", meta_every=2)
+
+
+@pytest.mark.parametrize("warm_up", [0.0, 1.5])
+def test_a_warm_up_is_a_share(warm_up):
+    with pytest.raises(ValueError, match=f"warm_up={warm_up}; allowed: above 0, up to 1"):
+        resolve(warm_up=warm_up)

@@ -111,19 +111,45 @@ class Experiment:
         step = self.model.training_step((batch, (self.x_meta, self.labels_meta)))
         return {name: value.numpy() for name, value in step.items()}
 
-    def assert_outer_weights_descended(
-        self, outer: Callable[[list[np.ndarray]], np.ndarray], before: list[np.ndarray]
+    def assert_meta_gradient(
+        self,
+        step: dict[str, np.ndarray],
+        outer: np.ndarray,
+        logit_gradient: Callable[[np.ndarray], np.ndarray],
     ) -> None:
-        """Compares the step that the outer weights took with slopes along each of them.
+        """Compares phi, the meta loss and the meta gradient of a step with what is measured.
 
         Args:
-            outer: logit gradient u from the outer weights.
-            before: the outer weights before the step.
+            step: what the step returned.
+            outer: phi.
+            logit_gradient: u(phi).
         """
+
+        def loss(point: np.ndarray) -> float:
+            return self.meta_loss(logit_gradient(point))
+
+        expected = slopes(loss, outer)
+        assert np.abs(expected).max() > 1e-3
+        np.testing.assert_allclose(step["outer"], outer, rtol=1e-12)
+        np.testing.assert_allclose(step["meta_loss"], loss(outer), rtol=1e-12)
+        np.testing.assert_allclose(step["meta_gradient"], expected, rtol=1e-6, atol=1e-9)
+
+    def assert_outer_weights_descend(
+        self, logit_gradient: Callable[[list[np.ndarray]], np.ndarray]
+    ) -> None:
+        """Takes a step and compares that of the outer weights with slopes along each of them.
+
+        Args:
+            logit_gradient: u from the outer weights.
+        """
+        before = self.outer_weights
+        self.training_step()
+        assert np.abs(before[0] - self.outer_weights[0]).max() > 1e-4
         for position, (weight, after) in enumerate(zip(before, self.outer_weights, strict=True)):
 
             def loss(moved: np.ndarray, position: int = position) -> float:
-                return self.meta_loss(outer([*before[:position], moved, *before[position + 1 :]]))
+                weights = [*before[:position], moved, *before[position + 1 :]]
+                return self.meta_loss(logit_gradient(weights))
 
             np.testing.assert_allclose(
                 weight - after, slopes(loss, weight), rtol=1e-6, atol=1e-9, err_msg=str(position)

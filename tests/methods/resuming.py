@@ -17,6 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 import gdw_tf
+from gdw_tf.methods.labeling import LabelNetMethod
 from gdw_tf.methods.meta import MetaMethod
 
 from . import examples
@@ -107,6 +108,8 @@ def state(model: gdw_tf.Method) -> dict[str, np.ndarray]:
         parts["example_memory"] = [model.example_memory]
     if isinstance(model, gdw_tf.GLC | gdw_tf.ForwardCorrection) and model.transitions is not None:
         parts["transitions"] = [model.transitions]
+    if isinstance(model, LabelNetMethod):
+        parts["warmed_up"] = model.warmed_up.weights
     return {
         f"{name} {number}": np.asarray(variable)
         for name, variables in parts.items()

@@ -71,4 +71,7 @@ def test_the_program_prints_a_rate(run_program):
     assert run_program("data.benchmark", "--steps=0").code == 2
     assert run_program("data.benchmark", "--train_steps=-1").code == 2
     assert "Received: fast" in run_program("data.benchmark", "fast").err
-    assert "No meta set is chosen yet" in run_program("data.benchmark", "--meta=pseudo").err
+    assert (
+        "A pseudo-clean meta set is chosen in training"
+        in run_program("data.benchmark", "--meta=pseudo").err
+    )
