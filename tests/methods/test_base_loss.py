@@ -84,7 +84,9 @@ def test_a_model_is_saved_and_trained_on_with_its_loss(method, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "loss", [losses.EarlyLearning(5, 3), keras.losses.MeanSquaredError(), "gce"], ids=str
+    "loss",
+    [losses.EarlyLearning(5, 3), keras.losses.MeanSquaredError(), "gce"],
+    ids=["early learning", "of Keras", "name"],
 )
 def test_a_loss_of_another_form_is_no_base_loss(loss):
     with pytest.raises(TypeError, match="base_loss must be a softmax loss of gdw_tf.losses"):
