@@ -152,7 +152,9 @@ GROUPS = {
             "virtual_lr", None, "Rate of the virtual step; by default the current learning rate."
         ),
         flags.DEFINE_integer("hidden_units", 100, "Width of the weight net."),
-        flags.DEFINE_float("weight_net_learning_rate", 1e-3, "Adam's rate for the weight net."),
+        flags.DEFINE_float(
+            "weight_net_learning_rate", 1e-3, "Adam's rate for the weight net or label net."
+        ),
         flags.DEFINE_float("weight_net_weight_decay", 1e-4, "Its coupled weight decay."),
     ],
     "Training": [
