@@ -99,12 +99,12 @@ def class_level_update(meta_gradient: tf.Tensor, outer_lr: tf.Tensor, clip: floa
     """Turns a meta gradient into the step that the class-level weights take against it.
 
     Args:
-        meta_gradient: g = dL/d omega, (B, C).
-        outer_lr: eta, a scalar; eta / (B C) is the mean size of an entry before clipping.
+        meta_gradient: g = dL/d omega, (B, C); (B, 1) where an example has one weight.
+        outer_lr: eta, a scalar; divided by the number of entries, their mean size before clipping.
         clip: largest size of an entry.
 
     Returns:
-        clip(eta g / sum|g|, +-clip), (B, C), the sum over the whole batch; zero where g is zero
+        clip(eta g / sum|g|, +-clip), of the same shape, the sum over the whole batch; zero where g is zero
         everywhere.
     """
     normalised = tf.math.divide_no_nan(meta_gradient, tf.reduce_sum(tf.abs(meta_gradient)))

@@ -220,7 +220,9 @@ GROUPS = {
             None,
             "glc: weight of the meta batch in a step; by default the clean share of all examples.",
         ),
-        flags.DEFINE_float("weight_net_learning_rate", 1e-3, "Adam's rate for the weight net."),
+        flags.DEFINE_float(
+            "weight_net_learning_rate", 1e-3, "Adam's rate for the weight net or label net."
+        ),
         flags.DEFINE_float("weight_net_weight_decay", 1e-4, "Its coupled weight decay."),
     ],
     "Training": [

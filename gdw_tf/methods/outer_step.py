@@ -2,9 +2,9 @@
 
     phi' = phi - clip(eta g / sum|g|, +-clip)
 
-The meta gradient itself, g = -(alpha / B) ..., is small, shrinks with the learning rate and says
-little of how far to go. Normalised over the batch and clipped, as GDW does it, the step is as large
-at the end of training as at its start, whatever the learning rate.
+The meta gradient g holds the factor alpha / B of the virtual step: its size says little of how far
+to go, and falls with the learning rate. Normalised over the batch and clipped, as GDW does it, the
+step is as large at the end of training as at its start.
 """
 
 from __future__ import annotations

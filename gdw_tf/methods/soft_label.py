@@ -7,9 +7,8 @@
 A label is a point of the simplex (no entry below zero, sum one), and after its step is put back to
 the nearest one, which undoes what the step has in common for all classes.
 
-In the paper the labels take a plain gradient step at a rate of their own; here the step is
-normalised over the batch and clipped (`gdw_tf.methods.outer_step`). The paper's labels of whole
-classes are left out.
+The size of the step (`gdw_tf.methods.outer_step`) and the way back to a label are this library's
+choice, not the paper's.
 
 Source: Vyas et al., "Learning Soft Labels via Meta Learning", 2020 (arXiv 2009.09496).
 Projection: Duchi et al., "Efficient Projections onto the l1-Ball for Learning in High Dimensions",
