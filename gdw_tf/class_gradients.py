@@ -104,8 +104,8 @@ def class_level_update(meta_gradient: tf.Tensor, outer_lr: tf.Tensor, clip: floa
         clip: largest size of an entry.
 
     Returns:
-        clip(eta g / sum|g|, +-clip), of the same shape, the sum over the whole batch; zero where g is zero
-        everywhere.
+        clip(eta g / sum|g|, +-clip), of the same shape, the sum over the whole batch; zero where g
+        is zero everywhere.
     """
     normalised = tf.math.divide_no_nan(meta_gradient, tf.reduce_sum(tf.abs(meta_gradient)))
     return tf.clip_by_value(outer_lr * normalised, -clip, clip)
