@@ -59,5 +59,6 @@ def nearest_labels(points: tf.Tensor) -> tf.Tensor:
     counts = tf.range(1, tf.shape(points)[1] + 1, dtype=points.dtype)
     thresholds = (tf.cumsum(descending, axis=1) - 1.0) / counts
     above = tf.reduce_sum(tf.cast(descending > thresholds, tf.int32), axis=1)
+    above = tf.maximum(above, 1)  # where nothing is a number, nothing compares
     threshold = tf.gather(thresholds, above - 1, batch_dims=1)
     return tf.nn.relu(points - threshold[:, tf.newaxis])

@@ -18,7 +18,6 @@ import gdw_tf
 
 CLASSES, WIDTH, ALPHA = 3, 4, 0.7
 STEP = 1e-5  # of the differences
-PROGRESS = 0.9  # of the training, where what changes in its course has changed
 
 
 def network(*, normalized: bool) -> keras.Model:
@@ -50,7 +49,12 @@ class Experiment:
     """
 
     def __init__(
-        self, method: type[gdw_tf.Method], *, normalized: bool = False, **options: Any
+        self,
+        method: type[gdw_tf.Method],
+        *,
+        normalized: bool = False,
+        progress: float = 0.0,
+        **options: Any,
     ) -> None:
         keras.utils.set_random_seed(3)
         generator = np.random.default_rng(3)
@@ -63,7 +67,7 @@ class Experiment:
         self.model.compile(
             gdw_tf.CoupledSGD(ALPHA), weight_optimizer=keras.optimizers.SGD(learning_rate=1.0)
         )
-        self.model.progress.assign(PROGRESS)
+        self.model.progress.assign(progress)
         self.moving_classifier = network(normalized=normalized)
         self.moving_classifier.set_weights(self.model.classifier.get_weights())
         self.theta = [v.numpy() for v in self.moving_classifier.trainable_variables]

@@ -88,7 +88,7 @@ def test_a_complete_comparison_is_not_run_again(compared):
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (["--methods=magic"], "magic; allowed: gdw, mw_net, ce"),
+        (["--methods=magic"], "magic; allowed: gdw, mw_net, l2rw"),
         (["--methods=gdw:memory"], "Received: gdw:memory; allowed: a training method"),
         (["--methods=svc:clip=1"], "Received: svc:clip=1; allowed: a training method"),
         (["--methods=gdw:no_such_flag=1"], "no such flag. Received: no_such_flag=1"),

@@ -196,7 +196,7 @@ def test_resuming_where_there_is_no_run_yet_starts_it(train, tmp_path):
     "arguments, message",
     [
         (["--dataset=imagenet"], "dataset=imagenet; allowed: "),
-        (["--method=magic"], "method=magic; allowed: gdw, mw_net, ce"),
+        (["--method=magic"], "method=magic; allowed: gdw, mw_net, l2rw"),
         (["--network=vgg"], "network=vgg; allowed: small_cnn"),
         (["--noise=pink"], "noise=pink; allowed: none, uniform, flip"),
         (["--noise_rate=1.5"], "noise_rate=1.5; allowed: 0 to 1"),
