@@ -16,8 +16,11 @@ training (`gradual_share`). The meta set plays no part in training.
 f is a matter of how much the networks know by then. Too early, small losses only tell what a
 network happened to answer at the start, and whole classes are dropped for good; too late, wrong
 labels are learned by heart. The paper's ten of 200 epochs, f = 0.05, are 4000 steps. On the digits,
-with 13 steps an epoch and 60 % uniform noise, f = 0.05 ends at 48 %, 0.15 at 88 % (a class is lost)
-and 0.25 at 98 %; with 40 % flip noise at 97, 87 and 97 % (seed 0, 60 epochs).
+with 13 steps an epoch, test accuracy in % after 60 epochs, one seed (a class lost costs ten):
+
+    f                       0.05    0.15    0.25    0.33
+    60 % uniform noise      48.0    88.2    97.8    97.0
+    40 % flip noise         96.8    87.2    96.9    86.6
 
 Source: Han et al., "Co-teaching: Robust training of deep neural networks with extremely noisy
 labels", NeurIPS 2018 (arXiv 1804.06872), algorithm 1. The paper takes the noise rate for tau. Both
