@@ -2,7 +2,8 @@
 
 A source is one module of this package with a dictionary `LOADERS`, from a name to a function of
 `data_dir` and `download` (see `Loader`) that returns a `Source`. The registry finds the modules by
-itself, so adding a source is adding a file. A loader imports what it needs when it is called:
+itself, so adding a source is adding a file (its flags default to those of "tfds:NAME", unless
+`gdw_tf.settings` has others for it). A loader imports what it needs when it is called:
 naming the sources must not need the packages of all of them.
 
 A loader may take further keyword arguments, which `load` passes on; the command line has
