@@ -83,8 +83,8 @@ class LabelNetMethod(LabelMethod):
         see = classifiers.with_features(self.warmed_up)
         # A function: as a part of this model it would be the copy's layers a second time.
         self.features_and_logits = lambda inputs: see(inputs, training=False)
-        (_, num_features), (_, num_classes) = see.output_shape
-        self.label_net = self.build_label_net(num_features, num_classes)
+        features, logits = see.output_shape
+        self.label_net = self.build_label_net(features[-1], logits[-1])
 
     def build_label_net(self, num_features: int, num_classes: int) -> keras.Model:
         """Builds G, in Keras's float dtype whatever the policy."""
