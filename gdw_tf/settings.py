@@ -104,6 +104,7 @@ class Settings:
     clip: float = 0.2
     zero_mean: bool = True
     memory: float = 0.0
+    pair_memory: float = 0.0
     warm_up: float = 0.2
     virtual_lr: float | None = None
     virtual_scope: str = "all"
@@ -157,7 +158,7 @@ class Settings:
                 "forget_rate must be given where noise_rate does not tell it. Received: "
                 f"noise={self.noise}, forget_rate=None; allowed: 0 to below 1."
             )
-        for name in ("memory", "elr_beta"):
+        for name in ("memory", "pair_memory", "elr_beta"):
             _check(name, getattr(self, name), 0.0 <= getattr(self, name) < 1.0, "0 to below 1")
         if self.method == "glc" and self.meta == "pseudo":
             raise ValueError(

@@ -174,6 +174,13 @@ GROUPS = {
             "below 1; 0 is the paper's.",
         ),
         flags.DEFINE_float(
+            "pair_memory",
+            0.0,
+            "How much of its class-level steps a pair of given label and class keeps until the "
+            "next step, 0 to below 1 (0.99 for labels mistaken for particular others); 0 is the "
+            "paper's.",
+        ),
+        flags.DEFINE_float(
             "elr_lambda", None, f"ELR: factor of the regularisation; {_by_dataset('elr_lambda')}."
         ),
         flags.DEFINE_float(

@@ -15,8 +15,20 @@ keeps the class-level steps of its earlier visits, fading by beta a visit:
     m    <- beta m + clip(eta g / sum|g|, +-0.2)
     phi'  = constraint(clip(phi - m, 1e-6, 1e6))
 
+What the class-level steps of examples with the same given label have in common says how labels are
+mistaken for each other: where true class t is often labelled y, the weight on t of examples
+labelled y should be small. With a pair memory gamma > 0, not the paper's either, each pair of given
+label y and class c keeps the steps of its examples, and the first stage starts from there:
+
+    phi   = constraint(clip(V - M[y], 1e-6, 1e6))
+    M[y] <- gamma M[y] + s - mean of s over the classes but y
+
+with s the mean class-level step of the batch's examples labelled y; M fades by gamma in every
+training step. Differences between the classes alone are kept: how much an example counts as a
+whole is V's to say.
+
 Source: Chen et al., "Generalized DataWeighting via Class-Level Gradient Manipulation", NeurIPS
-2021, section 3 (arXiv 2111.00056).
+2021, section 3 (arXiv 2111.00056); both memories are this library's.
 """
 
 from __future__ import annotations
@@ -24,6 +36,7 @@ from __future__ import annotations
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from gdw_tf.batch import Batch
@@ -49,7 +62,14 @@ class GDW(OuterStep, WeightNetMethod):
             paper's ablation.
         memory: beta, how much of its class-level steps a training example keeps until its next
             visit, from 0 to below 1; default 0, the paper's.
+        pair_memory: gamma, how much of its class-level steps a pair of given label and class keeps
+            until the next step, from 0 to below 1; default 0, the paper's. For labels that are
+            mistaken for particular others; it does harm where they are wrong without a pattern.
         **kwargs: the options of `OuterStep`, eta and its clip, and of `WeightNetMethod`.
+
+    Attributes:
+        pair_steps: M, a variable (C, C), a row for each given label, saved with the model; `None`
+            before the first `fit` and without a pair memory.
 
     Raises:
         TypeError: `classifier` is not a Keras model; an option is of another type.
@@ -61,6 +81,7 @@ class GDW(OuterStep, WeightNetMethod):
         *OuterStep.option_names,
         "zero_mean",
         "memory",
+        "pair_memory",
     )
 
     def __init__(
@@ -69,16 +90,20 @@ class GDW(OuterStep, WeightNetMethod):
         *,
         zero_mean: bool = True,
         memory: float = 0.0,
+        pair_memory: float = 0.0,
         **kwargs: Any,
     ) -> None:
         super().__init__(classifier, **kwargs)
-        check_number("memory", memory, 0.0)
-        if memory >= 1.0:
-            raise ValueError(
-                f"memory is out of range. Received: memory={memory}; allowed: 0 to below 1."
-            )
+        for name, value in (("memory", memory), ("pair_memory", pair_memory)):
+            check_number(name, value, 0.0)
+            if value >= 1.0:
+                raise ValueError(
+                    f"{name} is out of range. Received: {name}={value}; allowed: 0 to below 1."
+                )
         self.zero_mean = zero_mean
         self.memory = memory
+        self.pair_memory = pair_memory
+        self.pair_steps: keras.Variable | None = None
 
     def memory_width(self, num_classes: int) -> int:
         """One number a class, if anything is remembered."""
@@ -88,13 +113,19 @@ class GDW(OuterStep, WeightNetMethod):
         """First-stage weights: the example's weight for every class, constrained, (B, C)."""
         weights = self.weight_net(gradients.loss)
         num_classes = gradients.labels.shape[-1]
-        return self._constrained(tf.repeat(weights, num_classes, axis=1), gradients)
+        weights = tf.repeat(weights, num_classes, axis=1)
+        if self.pair_memory:
+            weights = bounded_weights(weights - tf.matmul(gradients.labels, self.pair_steps.value))
+        return self._constrained(weights, gradients)
 
     def updated_outer_parameters(
         self, batch: Batch, gradients: ClassGradients, outer: tf.Tensor, meta_gradient: tf.Tensor
     ) -> tf.Tensor:
         """Second-stage weights: one clipped step against the meta gradient, (B, C)."""
         update = self.class_level_update(meta_gradient)
+        if self.pair_memory:
+            learned = common_steps(update, gradients.labels)
+            self.pair_steps.assign(self.pair_memory * self.pair_steps + learned)
         if self.memory:
             update += self.memory * self.read_memory(batch)
             self.write_memory(batch, update)
@@ -108,7 +139,64 @@ class GDW(OuterStep, WeightNetMethod):
             return outer
         return self._constrained(bounded_weights(outer - self.read_memory(batch)), gradients)
 
+    def before_training(self, training: Any, meta: Any, num_classes: int, **arguments: Any) -> None:
+        """Makes the pair memory, where there is none yet.
+
+        Raises:
+            ValueError: a loaded one is of another number of classes.
+        """
+        super().before_training(training, meta, num_classes, **arguments)
+        if self.pair_memory:
+            self._make_pair_steps(num_classes)
+
+    def _make_pair_steps(self, num_classes: int) -> None:
+        if self.pair_steps is None:
+            self.pair_steps = self.add_weight(
+                shape=(num_classes, num_classes),
+                initializer="zeros",
+                dtype=keras.config.floatx(),
+                trainable=False,
+                name="pair_steps",
+            )
+        elif self.pair_steps.shape[0] != num_classes:
+            raise ValueError(
+                f"The model remembers pairs of {self.pair_steps.shape[0]} classes and can go on "
+                f"with these only. Received: {num_classes} classes"
+            )
+
+    def save_own_variables(self, store: Any) -> None:
+        """Stores the pair memory, too."""
+        super().save_own_variables(store)
+        if self.pair_steps is not None:
+            store["pair_steps"] = self.pair_steps
+
+    def load_own_variables(self, store: Any) -> None:
+        """Restores what `save_own_variables` stored."""
+        super().load_own_variables(store)
+        if "pair_steps" in store:
+            steps = np.asarray(store["pair_steps"])
+            self._make_pair_steps(len(steps))
+            self.pair_steps.assign(steps)
+
     def _constrained(self, weights: tf.Tensor, gradients: ClassGradients) -> tf.Tensor:
         if not self.zero_mean:
             return weights
         return zero_mean_weights(weights, gradients.probabilities, gradients.labels)
+
+
+def common_steps(update: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+    """What the class-level steps of a batch have in common, by given label.
+
+    Args:
+        update: the step of each example, (B, C).
+        labels: one-hot labels, (B, C).
+
+    Returns:
+        For each given label the mean step on every other class, less the mean of these over the
+        classes, (C, C); zero on the diagonal and in the rows of labels that do not occur.
+    """
+    num_classes = labels.shape[-1]
+    others = 1.0 - tf.eye(num_classes, dtype=update.dtype)
+    counts = tf.reduce_sum(labels, axis=0)[:, tf.newaxis]
+    means = others * tf.math.divide_no_nan(tf.matmul(labels, update, transpose_a=True), counts)
+    return others * (means - tf.reduce_sum(means, axis=1, keepdims=True) / (num_classes - 1))

@@ -58,6 +58,7 @@ CASES = {
     ),
     "elr": Case("elr", _with_dropout, options={"elr_lambda": 2.0, "elr_beta": 0.5}),
     "gdw with a memory": Case("gdw", _with_dropout, options={"memory": 0.5, "meta_every": 2}),
+    "gdw with a pair memory": Case("gdw", _with_dropout, options={"pair_memory": 0.9}),
     "gdw, subclassed": Case("gdw", examples.subclassed),
     "mw_net, saved before training, dict": Case(
         "mw_net", examples.of_a_dict, saved_after=0, inputs=examples.as_dict
@@ -106,6 +107,8 @@ def state(model: gdw_tf.Method) -> dict[str, np.ndarray]:
         }
     if model.example_memory is not None:
         parts["example_memory"] = [model.example_memory]
+    if isinstance(model, gdw_tf.GDW) and model.pair_steps is not None:
+        parts["pair_steps"] = [model.pair_steps]
     if isinstance(model, gdw_tf.GLC | gdw_tf.ForwardCorrection) and model.transitions is not None:
         parts["transitions"] = [model.transitions]
     if isinstance(model, LabelNetMethod):
