@@ -43,7 +43,7 @@ def main(argv: list[str]) -> None:
         names = (
             METHODS.value
             if METHODS.present
-            else [*methods.names(), "gdw:memory=0.7", *WITHOUT_RUNS]
+            else [*methods.names(), "gdw:memory=0.7", "gdw:pair_memory=0.99", *WITHOUT_RUNS]
         )
         root = Path(train_flags.WORKDIR.value or "runs/digits_table")
         chosen = list(SETTINGS)
