@@ -25,7 +25,7 @@ label y and class c keeps the steps of its examples, and the first stage starts 
 
 with s the mean class-level step of the batch's examples labelled y; M fades by gamma in every
 training step. Differences between the classes alone are kept: how much an example counts as a
-whole is V's to say.
+whole is V's to say. (Of two classes, where there is one other, nothing is kept.)
 
 Source: Chen et al., "Generalized DataWeighting via Class-Level Gradient Manipulation", NeurIPS
 2021, section 3 (arXiv 2111.00056); both memories are this library's.
@@ -154,7 +154,7 @@ class GDW(OuterStep, WeightNetMethod):
             self.pair_steps = self.add_weight(
                 shape=(num_classes, num_classes),
                 initializer="zeros",
-                dtype=keras.config.floatx(),
+                dtype=keras.config.floatx(),  # under mixed precision, too
                 trainable=False,
                 name="pair_steps",
             )
@@ -189,7 +189,7 @@ def common_steps(update: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
 
     Args:
         update: the step of each example, (B, C).
-        labels: one-hot labels, (B, C).
+        labels: one-hot labels or mixtures of them, (B, C), of the same dtype.
 
     Returns:
         For each given label the mean step on every other class, less the mean of these over the
