@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gdw_tf.batch_normalization import BatchNormalization
 from gdw_tf.methods import (
     CE,
     ELR,
@@ -33,6 +34,7 @@ __all__ = [
     "L2RW",
     "METHODS",
     "MLC",
+    "BatchNormalization",
     "CleanOnly",
     "CoTeaching",
     "FineTune",

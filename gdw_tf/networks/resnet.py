@@ -29,6 +29,8 @@ from typing import Any
 import keras
 from keras import layers, ops
 
+from gdw_tf.batch_normalization import BatchNormalization
+
 CIFAR_DEPTHS = (8, 14, 20, 32, 44, 56)
 
 # (tensor, filters, strides, name) -> tensor
@@ -190,7 +192,7 @@ def _normalized_convolution(
         kernel_initializer=_he_normal(),
         name=f"{name}_convolution",
     )(x)
-    return layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=f"{name}_normalization")(x)
+    return BatchNormalization(momentum=0.9, epsilon=1e-5, name=f"{name}_normalization")(x)
 
 
 def _logits(x: keras.KerasTensor, num_classes: int) -> keras.KerasTensor:
