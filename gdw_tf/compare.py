@@ -103,18 +103,23 @@ def made_by() -> str:
 
 
 def picture(rows: Sequence[Row]) -> Figure:
-    """Draws the accuracies: a bar for the mean, a point for each seed."""
+    """Draws accuracies, and beside them what a step costs: bars for means, points for seeds."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(7, 1 + 0.3 * len(rows)), layout="constrained")
-    axes = figure.subplots()
-    for place, row in enumerate(rows):
-        axes.barh(place, 100 * row.mean, color="lightsteelblue")
-        accuracies = 100 * np.array(row.accuracies)
-        axes.plot(accuracies, np.full(len(accuracies), place), "k.", markersize=4)
-    axes.set_yticks(range(len(rows)), [row.name for row in rows])
-    axes.invert_yaxis()
-    axes.set_xlabel("test accuracy in %")
+    figure = Figure(figsize=(10, 1 + 0.3 * len(rows)), layout="constrained")
+    panels = {
+        "test accuracy in %": [100 * np.array(row.accuracies) for row in rows],
+        "seconds a step": [np.array(row.seconds_per_step) for row in rows],
+    }
+    shares = {"sharey": True, "width_ratios": [3, 2]}
+    for axes, (label, values) in zip(figure.subplots(1, 2, **shares), panels.items(), strict=True):
+        for place, of_seeds in enumerate(values):
+            if of_seeds.size:
+                axes.barh(place, of_seeds.mean(), color="lightsteelblue")
+                axes.plot(of_seeds, np.full(of_seeds.size, place), "k.", markersize=4)
+        axes.set_yticks(range(len(rows)), [row.name for row in rows])
+        axes.set_xlabel(label)
+    axes.set_ylim(len(rows) - 0.5, -0.5)
     return figure
 
 

@@ -27,6 +27,7 @@ __all__ = ["build", "cifar_resnet", "names", "resnet18", "small_cnn", "with_cosi
 
 _NETWORKS: dict[str, Callable[..., keras.Model]] = {
     "small_cnn": small_cnn,
+    "small_cnn_without_dropout": partial(small_cnn, dropout=0.0),
     **{f"resnet{depth}": partial(cifar_resnet, depth) for depth in CIFAR_DEPTHS},
     "resnet18": resnet18,
 }

@@ -31,6 +31,7 @@ def float64():
 def test_names():
     assert networks.names() == (
         "small_cnn",
+        "small_cnn_without_dropout",
         "resnet8",
         "resnet14",
         "resnet20",
@@ -91,7 +92,8 @@ def test_saved_and_loaded_it_answers_the_same(name, tmp_path):
 
 
 def test_unknown_name():
-    with pytest.raises(ValueError, match="name='resnet9'; allowed: small_cnn, resnet8, resnet14"):
+    allowed = "allowed: small_cnn, small_cnn_without_dropout, resnet8, resnet14"
+    with pytest.raises(ValueError, match=f"name='resnet9'; {allowed}"):
         build("resnet9")
 
 

@@ -30,3 +30,11 @@ def test_learns_a_task_that_needs_the_place_of_a_pixel():
     network.fit(images, labels, epochs=30, batch_size=32, verbose=0)
 
     assert np.mean(np.argmax(network(images), axis=1) == labels) == 1.0
+
+
+@pytest.mark.parametrize("dropout, differ", [(0.5, True), (0.0, False)])
+def test_features_are_dropped_in_training(dropout, differ):
+    network = small_cnn(10, dropout=dropout)
+    images = np.random.default_rng(0).normal(size=(4, 8, 8, 1))
+    passes = [np.asarray(network(images, training=True)) for _ in range(2)]
+    assert np.any(passes[0] != passes[1]) == differ
