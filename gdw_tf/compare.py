@@ -12,9 +12,7 @@ directory of every run of gdw_tf.train. Called again, the program goes on with w
 
 from __future__ import annotations
 
-import platform
 import shlex
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,10 +21,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from absl import flags
 
-import gdw_tf
 from gdw_tf import cli, train_flags
 from gdw_tf.comparison import Comparison, Row, percent, train_all, write_csv
 from gdw_tf.data.figures import check_matplotlib
+from gdw_tf.provenance import made_by
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -88,18 +86,6 @@ def markdown(rows: Sequence[Row]) -> str:
         f"    python -m gdw_tf.compare {shlex.join(sys.argv[1:])}",
     ]
     return "\n".join(lines) + "\n"
-
-
-def made_by() -> str:
-    """Says in a sentence on what kind of machine and by which version figures were made."""
-    described = subprocess.run(
-        ["git", "-C", Path(gdw_tf.__file__).parent, "describe", "--always", "--dirty"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    commit = described.stdout.strip() or "unknown"
-    return f"{platform.machine()} CPU, gdw_tf {gdw_tf.__version__}, commit {commit}."
 
 
 def picture(rows: Sequence[Row]) -> Figure:

@@ -69,6 +69,24 @@ class Contender:
             )
         return cls(text, method, tuple(flags))
 
+    def settings(self, seed: str, assignments: Sequence[str] = ()) -> Settings:
+        """Its settings, from the flags of training as they are parsed, and its own.
+
+        Args:
+            seed: a number.
+            assignments: further flags, `NAME=VALUE`.
+
+        Raises:
+            ValueError: flags that there are not, or that do not go together.
+            flags.Error: a value of a flag cannot be read.
+        """
+        own = self.flags
+        if self.method not in SUPPORT_VECTOR_MACHINES:
+            method = "ce" if self.method == EARLY_STOPPING else self.method
+            own = (f"method={method}", *own)
+        with train_flags.flags_set([*assignments, *own, f"seed={seed}"]):
+            return train_flags.settings_from_flags()
+
 
 @dataclasses.dataclass(frozen=True)
 class Run:
@@ -212,14 +230,8 @@ class Comparison:
 
 
 def _planned(contender: Contender, seed: str, root: Path, assignments: Sequence[str]) -> Run:
-    name, own = contender.name.replace(":", "-"), contender.flags
-    if contender.method == EARLY_STOPPING:
-        name = "ce"
-    if contender.method not in SUPPORT_VECTOR_MACHINES:
-        method = "ce" if contender.method == EARLY_STOPPING else contender.method
-        own = (f"method={method}", *own)
-    with train_flags.flags_set([*assignments, *own, f"seed={seed}"]):
-        settings = train_flags.settings_from_flags()
+    name = "ce" if contender.method == EARLY_STOPPING else contender.name.replace(":", "-")
+    settings = contender.settings(seed, assignments)
     if settings.meta == "pseudo" and contender.method in (EARLY_STOPPING, "svc_clean"):
         raise ValueError(
             f"{contender.name} needs a meta set that is there from the start. Received: "

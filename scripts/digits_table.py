@@ -17,8 +17,9 @@ import numpy as np
 from absl import flags
 
 from gdw_tf import cli, methods, train_flags
-from gdw_tf.compare import JOBS, METHODS, SEEDS, made_by
+from gdw_tf.compare import JOBS, METHODS, SEEDS
 from gdw_tf.comparison import WITHOUT_RUNS, Comparison, Row, percent, train_all
+from gdw_tf.provenance import made_by
 
 ONLY = flags.DEFINE_list("settings", None, "Settings to run, by number from 1; default all.")
 

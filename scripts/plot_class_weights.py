@@ -1,132 +1,139 @@
-"""Draws what GDW does to the classes of right and of wrong labels, from a run on the digits.
+"""Draws what GDW does to the classes of right and of wrong labels, from runs on synthetic noise.
 
-Usage: python scripts/plot_class_weights.py [--out=docs/class_weights.png] [--seed=0]
+Usage: python scripts/plot_class_weights.py [--methods=gdw,mw_net,ce] [--out=docs/class_weights.png]
+       [flags of gdw_tf.train]
 
-Needs matplotlib (`pip install ".[test]"`). Trains GDW on the digits with 40 % flip noise, 50 clean
-images, with the settings of `python -m gdw_tf.train`, and follows the class-level weights of every
-training example. The true labels are used for the drawing only. MW-Net and plain training are run
-beside it for their accuracies. About two minutes on two cores.
+Needs matplotlib (`pip install ".[test]"`). Trains each of the methods, which may have flags of
+their own as in `--methods=gdw,gdw:memory=0.7`, and follows the second-stage weights of GDW on every
+training example. The true labels are used for the drawing only. By default: the digits with 40 %
+flip noise, 50 clean images; half a minute for each method on two cores.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
+from pathlib import Path
+from typing import Any
 
 import keras
-import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
 import numpy as np
 import tensorflow as tf
-from absl import app, flags
+from absl import flags
 
-from gdw_tf import data, experiment
+from gdw_tf import GDW, cli, data, experiment, train_flags
+from gdw_tf.batch import Batch
+from gdw_tf.comparison import WITHOUT_RUNS, Contender
+from gdw_tf.data.figures import check_matplotlib
 from gdw_tf.schedules import cosine_by_epoch
-from gdw_tf.settings import resolve
+from gdw_tf.settings import Settings
 
-OUT = flags.DEFINE_string("out", "docs/class_weights.png", "The picture to write.")
-SEED = flags.DEFINE_integer("seed", 0, "Seed of the run.")
+METHODS = flags.DEFINE_list("methods", ["gdw", "mw_net", "ce"], "Methods to draw.")
 
+RIGHT, WRONG = "its label, right", "its label, wrong"
+TRUE, OTHERS = "true class, behind a wrong label", "other classes, behind a wrong label"
 # Okabe and Ito's palette, told apart by colour-blind readers too.
-COLOURS = {
-    "its label, right": "#0072B2",
-    "its label, wrong": "#D55E00",
-    "true class, behind a wrong label": "#009E73",
-    "other classes, behind a wrong label": "#999999",
-}
-OTHER_METHODS = {"MW-Net": ("mw_net", "#CC79A7"), "plain training": ("ce", "#E69F00")}
+COLOURS = {RIGHT: "#0072B2", WRONG: "#D55E00", TRUE: "#009E73", OTHERS: "#999999"}
+LINES = ("black", "#CC79A7", "#E69F00", "#56B4E9", "#0072B2", "#D55E00", "#009E73")
 
 
-def follow(seed: int) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Trains, and follows the weights.
+def train(settings: Settings) -> dict[str, np.ndarray]:
+    """Trains as `gdw_tf.train` does.
 
     Returns:
-        For each role of a class the mean second-stage weight in every epoch, and test accuracies.
+        The history of `fit`, a number an epoch; of GDW also of each role in `COLOURS`.
     """
-    settings = resolve(dataset="digits", seed=seed)
-    source = data.load(settings.dataset)
+    source = experiment.load_source(settings, **train_flags.locations())
     noisy = experiment.prepare_data(settings, source)
     model = experiment.build_model(settings, source, noisy)
-    model.build_optimizers()
-    steps = experiment.steps_per_epoch(settings, noisy)
-    training = data.training_batches(
-        noisy.x_train,
-        {"given": noisy.y_train, "true": noisy.y_true},
-        batch_size=settings.batch_size,
-        seed=seed,
-    )
-    _, meta = experiment.batch_streams(settings, source, noisy, initial_epoch=0)
-    batches = iter(tf.data.Dataset.zip(training, meta))
-    step = tf.function(model.training_step, reduce_retracing=True)
-    test = data.evaluation_batches(noisy.x_test, noisy.y_test)
-    rate = cosine_by_epoch(settings.learning_rate, settings.epochs)
-
-    weights, accuracies = defaultdict(list), []
-    for epoch in range(settings.epochs):
-        model.optimizer.learning_rate = rate(epoch)
-        seen = defaultdict(list)
-        for _ in range(steps):
-            (images, labels), meta_batch = next(batches)
-            quantities = step(((images, labels["given"]), meta_batch))
-            given, true = labels["given"].numpy(), labels["true"].numpy()
-            right = given == true
-            second_stage = quantities["updated_outer"].numpy()
-            rows = np.arange(len(given))
-            seen["its label, right"].extend(second_stage[rows, given][right])
-            seen["its label, wrong"].extend(second_stage[rows, given][~right])
-            seen["true class, behind a wrong label"].extend(second_stage[rows, true][~right])
-            others = np.ones_like(second_stage, bool)
-            others[rows, given] = others[rows, true] = False
-            seen["other classes, behind a wrong label"].extend(second_stage[~right][others[~right]])
-        for role, values in seen.items():
-            weights[role].append(np.mean(values))
-        accuracies.append(model.evaluate(test, verbose=0, return_dict=True)["accuracy"])
-    return {role: np.array(values) for role, values in weights.items()}, np.array(accuracies)
-
-
-def accuracies_of(method: str, seed: int) -> np.ndarray:
-    """Test accuracy in every epoch of another method."""
-    settings = resolve(dataset="digits", method=method, seed=seed)
-    source = data.load(settings.dataset)
-    noisy = experiment.prepare_data(settings, source)
-    model = experiment.build_model(settings, source, noisy)
+    if isinstance(model, GDW):
+        follow(model, noisy.y_true)
     training, meta = experiment.batch_streams(settings, source, noisy, initial_epoch=0)
     rate = cosine_by_epoch(settings.learning_rate, settings.epochs)
     history = model.fit(
         training,
-        meta_data=None if method == "ce" else meta,
+        meta_data=meta if model.needs_meta_set else None,
+        num_examples=len(noisy.y_train),
         validation_data=data.evaluation_batches(noisy.x_test, noisy.y_test),
         epochs=settings.epochs,
         steps_per_epoch=experiment.steps_per_epoch(settings, noisy),
         callbacks=[keras.callbacks.LearningRateScheduler(rate)],
         verbose=0,
     )
-    return np.array(history.history["val_accuracy"])
+    return {name: np.array(values) for name, values in history.history.items()}
+
+
+def follow(model: GDW, y_true: np.ndarray) -> None:
+    """Makes a model log, like a metric, the mean second-stage weight of each role of a class."""
+    model.followed = {role: keras.metrics.Mean(name=role) for role in COLOURS}
+    training_step = model.training_step
+
+    def followed_step(pair: tuple[Any, Any]) -> dict[str, tf.Tensor]:
+        step = training_step(pair)
+        weights = step["updated_outer"]
+        batch = Batch(*pair[0])
+        given = tf.one_hot(batch.labels, weights.shape[-1])
+        true = tf.one_hot(tf.gather(y_true, batch.index), weights.shape[-1])
+        right = tf.reduce_sum(given * true, axis=1, keepdims=True)
+        of_role = {
+            RIGHT: right * given,
+            WRONG: (1 - right) * given,
+            TRUE: (1 - right) * true,
+            OTHERS: (1 - right) * (1 - given - true),
+        }
+        for role, share in of_role.items():
+            model.followed[role].update_state(weights, sample_weight=share)
+        return step
+
+    model.training_step = followed_step
 
 
 def main(argv: list[str]) -> None:
-    """Draws the picture."""
-    weights, accuracies = follow(SEED.value)
-    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.8), layout="constrained")
-    epochs = np.arange(1, len(accuracies) + 1)
-    for role, values in weights.items():
-        left.plot(epochs, values, color=COLOURS[role], label=role)
-    left.set(xlabel="epoch", ylabel="mean class-level weight", ylim=(0, None))
-    left.set_title("GDW: how much a class-level gradient counts")
-    left.legend(frameon=False)
-    right.plot(epochs, 100 * accuracies, color="black", label="GDW")
-    for name, (method, colour) in OTHER_METHODS.items():
-        right.plot(epochs, 100 * accuracies_of(method, SEED.value), color=colour, label=name)
-    right.legend(frameon=False, loc="lower right")
-    right.set(xlabel="epoch", ylabel="test accuracy, %", ylim=(0, 100))
-    right.set_title("Digits, 40 % of the labels flipped")
-    for axes in (left, right):
+    """Trains, draws the picture and prints its last points."""
+    with cli.user_errors():
+        if argv[1:]:
+            raise ValueError(f"All arguments are flags. Received: {' '.join(argv[1:])}")
+        if set(METHODS.value) & set(WITHOUT_RUNS) or not 0 < len(METHODS.value) <= len(LINES):
+            raise ValueError(
+                f"methods must be one to {len(LINES)} training methods. Received: "
+                f"{','.join(METHODS.value)}"
+            )
+        check_matplotlib()
+        contenders = [Contender.parse(name) for name in METHODS.value]
+        seed = str(flags.FLAGS.seed)
+        settings = {contender.name: contender.settings(seed) for contender in contenders}
+    histories = {name: train(of_method) for name, of_method in settings.items()}
+    draw(histories, cli.OUT.value or "docs/class_weights.png")
+    for name, history in histories.items():
+        said = [f"{role} {history[role][-1]:.2f}" for role in COLOURS if role in history]
+        accuracy = 100 * np.mean(history["val_accuracy"][-5:])
+        print(f"{name}: test accuracy {accuracy:.1f} % in the last five epochs; {', '.join(said)}")
+
+
+def draw(histories: dict[str, dict[str, np.ndarray]], path: str) -> None:
+    """Draws the weights of each GDW run, and all accuracies."""
+    from matplotlib.figure import Figure
+
+    followed = [name for name, history in histories.items() if RIGHT in history]
+    figure = Figure(figsize=(5 * len(followed) + 5, 3.8), layout="constrained")
+    *panels, last = figure.subplots(1, len(followed) + 1, squeeze=False)[0]
+    for axes, name in zip(panels, followed, strict=True):
+        for role, colour in COLOURS.items():
+            values = histories[name][role]
+            axes.plot(np.arange(1, len(values) + 1), values, color=colour, label=role)
+        axes.set(ylabel="mean class-level weight", ylim=(0, None))
+        axes.set_title(f"{name}: how much a class-level gradient counts")
+        axes.legend(frameon=False)
+    for colour, (name, history) in zip(LINES, histories.items(), strict=False):
+        accuracies = 100 * history["val_accuracy"]
+        last.plot(np.arange(1, len(accuracies) + 1), accuracies, color=colour, label=name)
+    last.set(ylabel="test accuracy, %", ylim=(0, 100))
+    last.legend(frameon=False, loc="lower right")
+    for axes in (*panels, last):
+        axes.set_xlabel("epoch")
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(alpha=0.3)
-    figure.savefig(OUT.value, dpi=110)
-    print(f"wrote {OUT.value}; last test accuracy {100 * accuracies[-1]:.1f} %")
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=110)
 
 
 if __name__ == "__main__":
-    app.run(main)
+    cli.run(main, doc=__doc__, groups={"Picture": [METHODS, cli.OUT], **train_flags.GROUPS})

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+SMALL = (
+    "--network=small_cnn",
+    "--image_size=8,8",
+    "--batch_size=4",
+    "--meta_batch_size=4",
+    "--num_meta=10",
+    "--rounds=1",
+)
+
+
+def test_costs_are_printed_written_and_drawn(run_program, tmp_path):
+    rows_file, plot = tmp_path / "rows.json", tmp_path / "plot.png"
+    finished = run_program(
+        "benchmark",
+        *SMALL,
+        "--methods=keras,gdw:virtual_scope=head",
+        f"--json={rows_file}",
+        f"--plot={plot}",
+    )
+    assert finished.code == 0, finished.err
+    stock, gdw = json.loads(rows_file.read_text())
+    assert (stock["method"], stock["meta_gradient"]) == ("keras", "none")
+    assert (gdw["method"], gdw["meta_gradient"]) == (
+        "gdw:virtual_scope=head",
+        "virtual_scope=head",
+    )
+    assert stock["ratio_to_plain"] == 1.0
+    assert gdw["ratio_to_plain"] == pytest.approx(
+        gdw["median_step_seconds"] / stock["median_step_seconds"]
+    )
+    assert gdw["images_per_second"] == pytest.approx(4 / gdw["median_step_seconds"])
+    assert 2**27 < gdw["peak_memory_bytes"] < 2**34
+    assert f"| {gdw['method']} | {gdw['meta_gradient']} | " in finished.out
+    assert plot.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    "flag, message",
+    [
+        ("--methods=svc", "Received: svc"),
+        ("--methods=nonsense", "Received: nonsense"),
+        ("--methods=gdw:memory=2", "memory=2"),
+    ],
+)
+def test_what_cannot_be_timed_is_said_at_once(run_program, flag, message):
+    finished = run_program("benchmark", *SMALL, flag)
+    assert finished.code == 2
+    assert message in finished.err
+    assert finished.err.count("\n") == 1
