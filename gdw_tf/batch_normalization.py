@@ -138,17 +138,26 @@ def _pulled_back(
         )[:3]
 
     @tf.custom_gradient
+    def affine(x: tf.Tensor, tscale: tf.Tensor, toffset: tf.Tensor) -> Any:
+        y = tf.raw_ops.FusedBatchNormV3(
+            x=x,
+            scale=tscale,
+            offset=toffset,
+            mean=mean,
+            variance=variance,
+            epsilon=epsilon,
+            is_training=False,
+        )[0]
+
+        # To the kernel mean and variance are constants, but they come from x, as in y itself.
+        def gradient(dy: tf.Tensor) -> Any:
+            return _pulled_back(dy, x, tscale, statistics, reserve, epsilon)
+
+        return y, gradient
+
+    @tf.custom_gradient
     def pulled_back(dy: tf.Tensor, x: tf.Tensor, scale: tf.Tensor) -> Any:
         def gradient(t: tf.Tensor, tscale: tf.Tensor, toffset: tf.Tensor) -> Any:
-            affine = tf.raw_ops.FusedBatchNormV3(
-                x=x,
-                scale=tscale,
-                offset=toffset,
-                mean=mean,
-                variance=variance,
-                epsilon=epsilon,
-                is_training=False,
-            )[0]
             # Second derivatives of the network. The meta step has no use for them, and a graph
             # leaves them out.
             with tf.GradientTape() as tape:
@@ -157,7 +166,7 @@ def _pulled_back(
             of_x, of_scale = tape.gradient(
                 pulled, [x, scale], output_gradients=[t, tscale, toffset]
             )
-            return kernel(t, x, scale)[0] + affine, of_x, of_scale
+            return pulled_back(t, x, scale)[0] + affine(x, tscale, toffset), of_x, of_scale
 
         return tuple(kernel(dy, x, scale)), gradient
 

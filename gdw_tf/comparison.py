@@ -81,11 +81,29 @@ class Contender:
             flags.Error: a value of a flag cannot be read.
         """
         own = self.flags
+        self._check_flags()
         if self.method not in SUPPORT_VECTOR_MACHINES:
             method = "ce" if self.method == EARLY_STOPPING else self.method
             own = (f"method={method}", *own)
         with train_flags.flags_set([*assignments, *own, f"seed={seed}"]):
             return train_flags.settings_from_flags()
+
+    def _check_flags(self) -> None:
+        """Checks that every flag of its own makes a difference.
+
+        Raises:
+            ValueError: a flag that is no setting, that all rows share, or of another method.
+        """
+        own = set(getattr(methods.METHODS.get(self.method), "option_names", ()))
+        of_others = {name for method in methods.METHODS.values() for name in method.option_names}
+        settings = {field.name for field in dataclasses.fields(Settings)}
+        allowed = settings - {"method", "seed"} - (of_others - own)
+        for flag in self.flags:
+            if flag.partition("=")[0] not in allowed:
+                raise ValueError(
+                    f"methods names a flag that is not {self.method}'s own. Received: {self.name}; "
+                    "allowed: settings of a training but method and seed, no other method's."
+                )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -36,7 +36,7 @@ LINES = ("black", "#CC79A7", "#E69F00", "#56B4E9", "#0072B2", "#D55E00", "#009E7
 
 
 def train(settings: Settings) -> dict[str, np.ndarray]:
-    """Trains as `gdw_tf.train` does.
+    """Trains with all settings of `gdw_tf.train`, without what it writes and watches.
 
     Returns:
         The history of `fit`, a number an epoch; of GDW also of each role in `COLOURS`.
@@ -95,6 +95,12 @@ def main(argv: list[str]) -> None:
             raise ValueError(
                 f"methods must be one to {len(LINES)} training methods. Received: "
                 f"{','.join(METHODS.value)}"
+            )
+        if flags.FLAGS.meta == "pseudo" or flags.FLAGS.mixup:
+            raise ValueError(
+                "What is drawn needs a meta set from the start, and labels that are classes. "
+                f"Received: meta={flags.FLAGS.meta}, mixup={flags.FLAGS.mixup}; allowed: clean or "
+                "noisy, and 0."
             )
         check_matplotlib()
         contenders = [Contender.parse(name) for name in METHODS.value]

@@ -15,7 +15,7 @@ EPSILON = 1e-3
 PIXELS = (0, 1, 2)
 SHAPE = (3, 4, 5, 6)
 rng = np.random.default_rng(0)
-X, DY, TANGENT = (rng.normal(size=SHAPE).astype(np.float32) for _ in range(3))
+X, DY, TANGENT, COTANGENT = (rng.normal(size=SHAPE).astype(np.float32) for _ in range(4))
 X = 2 * X + 1
 SCALE, OFFSET, SCALE_TANGENT, OFFSET_TANGENT = rng.normal(size=(4, 6)).astype(np.float32)
 
@@ -95,6 +95,33 @@ def test_derivatives_of_the_gradient_agree_with_finite_differences(argument, nam
     direction = rng.normal(size=(SHAPE, SHAPE, (6,))[argument])
     answer = np.sum(derivatives()[name] * direction)
     assert answer == pytest.approx(slope(argument, direction), rel=1e-4)
+
+
+def test_third_derivatives_agree_with_finite_differences():
+    def jacobian_vector_product(x: tf.Tensor) -> tf.Tensor:
+        scale, offset, dy = tf.constant(SCALE), tf.constant(OFFSET), tf.constant(DY)
+        with tf.GradientTape() as outer:
+            outer.watch(dy)
+            with tf.GradientTape() as inner:
+                inner.watch([x, scale, offset])
+                y = batch_normalized(x, scale, offset, EPSILON)[0]
+            pulled = inner.gradient(y, [x, scale, offset], output_gradients=dy)
+        tangents = [tf.constant(t) for t in (TANGENT, SCALE_TANGENT, OFFSET_TANGENT)]
+        return outer.gradient(pulled, dy, output_gradients=tangents)
+
+    def by_formula(x: np.ndarray) -> float:
+        # The product is linear in dy: its inner product with c is that of c in the place of dy.
+        return product(COTANGENT, x, SCALE)
+
+    x = tf.constant(X)
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        answer = jacobian_vector_product(x)
+    of_x = tape.gradient(answer, x, output_gradients=tf.constant(COTANGENT))
+    direction = rng.normal(size=SHAPE)
+    step = 1e-5
+    expected = by_formula(X + step * direction) - by_formula(X - step * direction)
+    assert np.sum(of_x * direction) == pytest.approx(expected / (2 * step), rel=1e-3)
 
 
 def test_variance_of_a_single_pixel_is_zero():

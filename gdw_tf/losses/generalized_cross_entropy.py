@@ -7,8 +7,8 @@ probabilities, which is robust to noisy labels and slow to learn. The slope
 
     h'(c) = p_y^q
 
-says how: an example counts the less, the less the classifier believes its label. It is bounded by
-1/q, whatever the label.
+says how: an example counts the less, the less the classifier believes its label. The loss is
+bounded by 1/q, whatever the label.
 
 Under GDW and MW-Net this slope is there beside the learned weights, which only see what it leaves.
 

@@ -531,9 +531,16 @@ def _check_loss(loss: Any) -> None:
         keras.losses.CategoricalCrossentropy,
     )
     config = loss.get_config() if isinstance(loss, cross_entropies) else {}
-    if not config.get("from_logits") or config.get("label_smoothing"):
+    plain = {
+        "from_logits": True,
+        "label_smoothing": 0.0,
+        "reduction": "sum_over_batch_size",
+        "ignore_class": None,
+        "axis": -1,
+    }
+    if not config or any(config.get(name, value) != value for name, value in plain.items()):
         raise ValueError(
             "The loss is the cross-entropy on logits and can be left out; allowed beside that: "
-            "Sparse- or CategoricalCrossentropy(from_logits=True) without label smoothing. "
+            "Sparse- or CategoricalCrossentropy(from_logits=True) without any other argument. "
             f"Received: loss={loss!r}"
         )

@@ -10,7 +10,8 @@ down on classes that are indeed wrong is kept.
 
 In the paper the class-level step is taken anew in every step, and an example that is seen again
 starts from V once more. With a memory beta > 0, which is not the paper's, every training example
-keeps the class-level steps of its earlier visits, fading by beta a visit:
+keeps the class-level steps of its earlier visits, fading by beta a visit (steps without a meta
+gradient, see `meta_every`, leave all memories as they are):
 
     m    <- beta m + clip(eta g / sum|g|, +-0.2)
     phi'  = constraint(clip(phi - m, 1e-6, 1e6))
@@ -24,7 +25,7 @@ label y and class c keeps the steps of its examples, and the first stage starts 
     M[y] <- gamma M[y] + s - mean of s over the classes but y
 
 with s the mean class-level step of the batch's examples labelled y; M fades by gamma in every
-training step. Differences between the classes alone are kept: how much an example counts as a
+step. Differences between the classes alone are kept: how much an example counts as a
 whole is V's to say. (Of two classes, where there is one other, nothing is kept.)
 
 Source: Chen et al., "Generalized DataWeighting via Class-Level Gradient Manipulation", NeurIPS

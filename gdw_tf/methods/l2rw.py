@@ -49,6 +49,12 @@ class L2RW(WeightingMethod):
     def updated_outer_parameters(
         self, batch: Batch, gradients: ClassGradients, outer: tf.Tensor, meta_gradient: tf.Tensor
     ) -> tf.Tensor:
-        """The examples' weights, (B, 1), of mean one or all zero."""
+        """The examples' weights, (B, 1), of mean one or all zero.
+
+        The meta gradient of an example holds its sample weight, by which its share of the actual
+        step will be multiplied once more: it is taken out, and the mean is the weighted one.
+        """
         gains = tf.nn.relu(-meta_gradient)
-        return tf.math.divide_no_nan(gains, tf.reduce_mean(gains))
+        sizes = tf.ones_like(gains) if batch.sample_weight is None else batch.sample_weight
+        mean = tf.math.divide_no_nan(tf.reduce_sum(gains), tf.reduce_sum(sizes))
+        return tf.math.divide_no_nan(tf.math.divide_no_nan(gains, sizes), mean)

@@ -172,6 +172,9 @@ def test_the_cross_entropy_on_logits_may_be_named(method, loss):
         "sparse_categorical_crossentropy",  # on probabilities
         keras.losses.SparseCategoricalCrossentropy(),
         keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=0.1),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=0),
+        keras.losses.CategoricalCrossentropy(from_logits=True, reduction="sum"),
+        keras.losses.CategoricalCrossentropy(from_logits=True, axis=0),
         keras.losses.MeanSquaredError(),
     ],
 )

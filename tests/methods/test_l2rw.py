@@ -31,6 +31,29 @@ def test_an_example_counts_as_much_as_a_first_little_of_it_lowers_the_meta_loss(
     )
 
 
+def test_an_example_of_weight_two_counts_as_two_of_it():
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(6, 4)), np.array([0, 1, 2, 0, 1, 2])
+    meta = (rng.normal(size=(6, 4)), np.array([0, 1, 2, 1, 2, 0]))
+    weight = np.array([1.0, 2.0, 1.0, 3.0, 0.0, 1.0])
+    repeats = weight.astype(int)
+
+    def gradient(batch: tuple[np.ndarray, ...], weights: np.ndarray) -> np.ndarray:
+        keras.utils.set_random_seed(0)
+        model = gdw_tf.L2RW(keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)]))
+        model.compile(gdw_tf.CoupledSGD(0.5))
+        step = model.training_step((batch, meta))
+        return step["logit_gradient"].numpy() * weights[:, np.newaxis]
+
+    weighted = gradient((x, y, weight), weight)
+    repeated = gradient((np.repeat(x, repeats, 0), np.repeat(y, repeats)), np.ones(8))
+    first = np.cumsum(repeats)[repeats > 0] - repeats[repeats > 0]
+    copies = np.add.reduceat(repeated, first)
+    assert np.count_nonzero(copies) > 3  # examples of more than one weight help
+    np.testing.assert_allclose(weighted[repeats > 0], copies, rtol=1e-9, atol=1e-12)
+    np.testing.assert_array_equal(weighted[repeats == 0], 0.0)
+
+
 def test_where_no_example_helps_none_is_trained_on():
     model = gdw_tf.L2RW(keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)]))
     model.compile(gdw_tf.CoupledSGD(0.5, weight_decay=0.0))
