@@ -125,8 +125,8 @@ def draw(histories: dict[str, dict[str, np.ndarray]], path: str) -> None:
         for role, colour in COLOURS.items():
             values = histories[name][role]
             axes.plot(np.arange(1, len(values) + 1), values, color=colour, label=role)
-        axes.set(ylabel="mean class-level weight", ylim=(0, None))
-        axes.set_title(f"{name}: how much a class-level gradient counts")
+        axes.set(ylabel="how much a class-level gradient counts", ylim=(0, None))
+        axes.set_title(name)
         axes.legend(frameon=False)
     for colour, (name, history) in zip(LINES, histories.items(), strict=False):
         accuracies = 100 * history["val_accuracy"]

@@ -301,8 +301,6 @@ class Method(keras.Model):
         callbacks = keras.tree.flatten(callbacks or [])
         if self.needs_meta_set and meta_data is None:
             raise ValueError(f"{type(self).__name__} needs a meta set. Received: meta_data=None")
-        if not self.needs_meta_set and meta_data is not None:
-            callbacks, meta_data = [MetaEvaluation(meta_data), *callbacks], None
         if self.distribute_strategy.num_replicas_in_sync > 1:
             raise ValueError(
                 "A step is taken on one replica: its sums are over the whole batch. Received: a "
@@ -317,6 +315,8 @@ class Method(keras.Model):
         meta = None if meta_data is None else fit_data.read_pair(meta_data, name="meta_data")
         num_classes = self._prepare(training)
         fit_data.check_classes(training, meta, num_classes)
+        if meta is not None and not self.needs_meta_set:
+            callbacks, meta = [MetaEvaluation(meta_data), *callbacks], None
         memory_width = self.memory_width(num_classes)
         if memory_width:
             self._remember(fit_data.number_of_examples(training, num_examples), memory_width)

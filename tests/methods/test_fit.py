@@ -581,7 +581,7 @@ def test_a_mistake_in_the_training_data_is_told_in_one_line(method, error, messa
         (ValueError, "at least one batch", dataset(META, 9).take(1).skip(1)),
     ],
 )
-@pytest.mark.parametrize("method", META_METHODS)
+@pytest.mark.parametrize("method", [*META_METHODS, "ce"])
 def test_a_mistake_in_the_meta_set_is_told_in_one_line(method, error, message, meta_data):
     with pytest.raises(error, match=message) as caught:
         trained(method, meta_data=meta_data)
