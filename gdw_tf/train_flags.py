@@ -294,18 +294,18 @@ def flags_set(assignments: Sequence[str]) -> Iterator[None]:
         ValueError: there is no such flag.
         flags.Error: a value cannot be read.
     """
-    before: dict[str, Any] = {}
+    before: dict[str, tuple[Any, int]] = {}
     try:
         for assignment in assignments:
             name, _, text = assignment.partition("=")
             if name not in flags.FLAGS:
                 raise ValueError(f"There is no such flag. Received: {assignment}")
-            before.setdefault(name, flags.FLAGS[name].value)
+            before.setdefault(name, (flags.FLAGS[name].value, flags.FLAGS[name].present))
             flags.FLAGS[name].parse(text)
         yield
     finally:
-        for name, value in before.items():
-            flags.FLAGS[name].value = value
+        for name, (value, present) in before.items():
+            flags.FLAGS[name].value, flags.FLAGS[name].present = value, present
 
 
 def locations() -> dict[str, Any]:

@@ -3,6 +3,9 @@ from __future__ import annotations
 import json
 
 import pytest
+from absl import flags
+
+from gdw_tf import benchmark, train_flags
 
 SMALL = (
     "--network=small_cnn",
@@ -53,3 +56,16 @@ def test_what_cannot_be_timed_is_said_at_once(run_program, flag, message):
     assert finished.code == 2
     assert message in finished.err
     assert finished.err.count("\n") == 1
+
+
+def test_every_method_is_timed_on_the_same_network():
+    names = ("keras", "ce", "gdw", "gdw:virtual_scope=head")
+    assert {benchmark.settings_of(name).network for name in names} == {"resnet32"}
+
+
+def test_a_flag_set_for_a_while_is_not_taken_for_one_that_was_given():
+    flag = flags.FLAGS["network"]
+    before = flag.value, flag.present
+    with train_flags.flags_set(["network=resnet8"]):
+        assert flag.value == "resnet8"
+    assert (flag.value, flag.present) == before
