@@ -37,7 +37,6 @@ from gdw_tf.batch_normalization import BatchNormalization
 from gdw_tf.compare import METHODS
 from gdw_tf.comparison import WITHOUT_RUNS, Contender
 from gdw_tf.data.figures import check_matplotlib
-from gdw_tf.methods import Method
 from gdw_tf.methods.meta import MetaMethod
 from gdw_tf.provenance import made_by
 from gdw_tf.settings import Settings
@@ -197,7 +196,7 @@ class Step:
             self._steps_per_round = settings.meta_every
         model.jit_compile = {"auto": model.jit_compile, "on": True, "off": False}[platform.jit]
         if name != STOCK:
-            start(model, streams, len(noisy.y_train))
+            experiment.start(model, streams, len(noisy.y_train))
         model.make_train_function()
         self._model, self._pair = model, pair
 
@@ -230,15 +229,6 @@ class Step:
             if operation.type.startswith(PRODUCTS)
         ]
         return int(sum(filter(None, counts)))
-
-
-def start(
-    model: Method, streams: tuple[tf.data.Dataset, tf.data.Dataset], num_examples: int
-) -> None:
-    """Calls `fit` for no epoch at all: the model gets what it remembers of its examples."""
-    training, meta = streams
-    needed = {"meta_data": meta} if model.needs_meta_set else {}
-    model.fit(training, num_examples=num_examples, steps_per_epoch=1, epochs=0, verbose=0, **needed)
 
 
 def random_source(settings: Settings, classes: int) -> data.Source:

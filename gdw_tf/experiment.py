@@ -105,6 +105,21 @@ def build_model(settings: Settings, source: data.Source, noisy: data.NoisyData) 
     return model
 
 
+def start(
+    model: Method, streams: tuple[tf.data.Dataset, tf.data.Dataset], num_examples: int
+) -> None:
+    """Calls `fit` for no epoch at all, so that single steps can be taken after it.
+
+    Args:
+        model: the compiled model; it gets its variables and what it remembers of its examples.
+        streams: those of `batch_streams`.
+        num_examples: number of training examples.
+    """
+    training, meta = streams
+    needed = {"meta_data": meta} if model.needs_meta_set else {}
+    model.fit(training, num_examples=num_examples, steps_per_epoch=1, epochs=0, verbose=0, **needed)
+
+
 def steps_per_epoch(settings: Settings, noisy: data.NoisyData) -> int:
     """Training steps an epoch: one pass over the training set where nothing else is said."""
     return settings.steps_per_epoch or -(-len(noisy.y_train) // settings.batch_size)

@@ -109,9 +109,7 @@ def training_step(
         streams: Endless streams of training and meta batches.
         num_examples: Number of training examples.
     """
-    training, meta = streams
-    needed = {"meta_data": meta} if model.needs_meta_set else {}
-    model.fit(training, num_examples=num_examples, steps_per_epoch=1, epochs=0, verbose=0, **needed)
+    experiment.start(model, streams, num_examples)
     model.make_train_function()
 
     def step(pair: Any) -> None:
