@@ -38,7 +38,14 @@ def check_integer(name: str, value: object, minimum: int, maximum: int | None = 
     return int(value)
 
 
-def check_number(name: str, value: object, minimum: float, *, exclusive: bool = False) -> None:
+def check_number(
+    name: str,
+    value: object,
+    minimum: float,
+    *,
+    exclusive: bool = False,
+    below: float | None = None,
+) -> None:
     """Checks that a value is a real number of at least `minimum`.
 
     Args:
@@ -46,15 +53,20 @@ def check_number(name: str, value: object, minimum: float, *, exclusive: bool = 
         value: The value.
         minimum: The smallest value allowed.
         exclusive: Whether the minimum itself is not allowed.
+        below: The number that the value must be below; `None` for none.
 
     Raises:
         TypeError: If the value is not a real number.
-        ValueError: If it is below the minimum or not a number (NaN).
+        ValueError: If it lies outside the range or is not a number (NaN).
     """
     allowed = f"numbers {'above' if exclusive else 'from'} {minimum:g}"
+    if below is not None:
+        allowed = f"{minimum:g} to below {below:g}"
     if not isinstance(value, numbers.Real) or isinstance(value, bool):
         raise TypeError(f"{name} must be a number. Received: {name}={value!r}; allowed: {allowed}.")
-    if not (value > minimum if exclusive else value >= minimum):
+    if not (value > minimum if exclusive else value >= minimum) or (
+        below is not None and value >= below
+    ):
         raise ValueError(f"{name} is out of range. Received: {name}={value}; allowed: {allowed}.")
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gdw_tf.checks import check_integer, check_labels, check_rate
+from gdw_tf.checks import check_integer, check_labels, check_number, check_rate
 
 
 @pytest.mark.parametrize("value", [3, np.int64(3), np.uint8(3)])
@@ -23,6 +23,14 @@ def test_what_is_no_integer_is_named(value):
 def test_an_integer_out_of_range_is_named_with_the_range(value):
     with pytest.raises(ValueError, match=f"Received: size={value}; allowed: 1 to 4"):
         check_integer("size", value, 1, 4)
+
+
+@pytest.mark.parametrize("value", [-0.5, 1.0, float("nan")])
+def test_a_number_out_of_range_is_named_with_the_range(value):
+    check_number("beta", 0, 0.0, below=1.0)
+    check_number("beta", 0.999, 0.0, below=1.0)
+    with pytest.raises(ValueError, match=f"Received: beta={value}; allowed: 0 to below 1"):
+        check_number("beta", value, 0.0, below=1.0)
 
 
 @pytest.mark.parametrize("value", [-0.1, 1.1, float("nan")])

@@ -71,9 +71,7 @@ def effective_number_weights(counts: np.ndarray, beta: float) -> np.ndarray:
         TypeError: `beta` is not a number.
         ValueError: `beta` is out of its range.
     """
-    check_number("beta", beta, 0.0)
-    if beta >= 1.0:
-        raise ValueError(f"beta is out of range. Received: beta={beta}; allowed: 0 to below 1.")
+    check_number("beta", beta, 0.0, below=1.0)
     weights = (1.0 - beta) / (1.0 - beta**counts)
     return len(weights) * weights / weights.sum()
 

@@ -72,11 +72,7 @@ def check_options(elr_lambda: float, elr_beta: float) -> None:
         ValueError: lambda is negative; beta is negative, or not below 1.
     """
     check_number("elr_lambda", elr_lambda, 0.0)
-    check_number("elr_beta", elr_beta, 0.0)
-    if elr_beta >= 1.0:
-        raise ValueError(
-            f"elr_beta is out of range. Received: elr_beta={elr_beta}; allowed: 0 to below 1."
-        )
+    check_number("elr_beta", elr_beta, 0.0, below=1.0)
 
 
 @keras.saving.register_keras_serializable("gdw_tf")

@@ -36,8 +36,9 @@ class Method(keras.Model):
     A subclass says in `training_gradient` by which gradient on the logits the classifier is
     trained, in `reported` which of its quantities are logged beside the loss, and in
     `option_names` which arguments of its own it takes, which are attributes of the same names.
-    One that remembers something of every training example says in `memory_width` how much; one
-    that cannot do without a meta set says so in `needs_meta_set`. For the others the meta set plays
+    One that remembers something of every training example says in `memory_width` how much, and one
+    that remembers something else names the attribute in `late_variables`; one that cannot do
+    without a meta set says so in `needs_meta_set`. For the others the meta set plays
     no part in training: it is evaluated after every epoch and logged as `meta_loss` and
     `meta_accuracy`, so that the epoch to keep can be chosen on it.
 
@@ -65,6 +66,7 @@ class Method(keras.Model):
 
     option_names: tuple[str, ...] = ()
     reported: tuple[str, ...] = ()
+    late_variables: tuple[str, ...] = ("example_memory",)
     base_loss: SoftmaxLoss | None = None
     needs_meta_set = False
 
@@ -437,18 +439,19 @@ class Method(keras.Model):
     def save_own_variables(self, store: Any) -> None:
         """Stores what is remembered, and the random state of dropout, which Keras leaves out."""
         store["steps_taken"] = self.steps_taken
-        if self.example_memory is not None:
-            store["example_memory"] = self.example_memory
+        for name in self.late_variables:
+            if getattr(self, name) is not None:
+                store[name] = getattr(self, name)
         for name, state in self._random_states().items():
             store[name] = state
 
     def load_own_variables(self, store: Any) -> None:
         """Restores what `save_own_variables` stored."""
         self.steps_taken.assign(store["steps_taken"])
-        if "example_memory" in store:
-            memory = np.asarray(store["example_memory"])
-            self._remember(*memory.shape)
-            self.example_memory.assign(memory)
+        for name in self.late_variables:
+            if name in store:
+                values = np.asarray(store[name])
+                self.make_late_variable(name, values.shape).assign(values)
         for name, state in self._random_states().items():
             state.assign(store[name])
 
@@ -469,21 +472,31 @@ class Method(keras.Model):
         self.build_optimizers()
         return num_classes
 
-    def _remember(self, num_examples: int, width: int) -> None:
-        """Makes the memory of training examples, where there is none yet."""
-        if self.example_memory is None:
-            self.example_memory = self.add_weight(
-                shape=(num_examples, width),
+    def make_late_variable(self, name: str, shape: tuple[int, ...]) -> keras.Variable:
+        """Gives the attribute `name` its variable, zero at the start, where it has none yet.
+
+        It is one of `late_variables`: those whose shape is not known before `fit` sees the data, or
+        a saved model is loaded, and which are saved with the model.
+        """
+        if getattr(self, name) is None:
+            variable = self.add_weight(
+                shape=shape,
                 initializer="zeros",
                 # In float32 under any mixed-precision policy, as all that is learned of weights.
                 dtype=keras.config.floatx(),
                 trainable=False,
-                name="example_memory",
+                name=name,
             )
-        elif tuple(self.example_memory.shape) != (num_examples, width):
+            setattr(self, name, variable)
+        return getattr(self, name)
+
+    def _remember(self, num_examples: int, width: int) -> None:
+        """Makes the memory of training examples, where there is none yet."""
+        memory = self.make_late_variable("example_memory", (num_examples, width))
+        if tuple(memory.shape) != (num_examples, width):
             raise ValueError(
-                f"The model remembers {self.example_memory.shape[0]} training examples and can go "
-                f"on with these only. Received: {num_examples} examples"
+                f"The model remembers {memory.shape[0]} training examples and can go on with "
+                f"these only. Received: {num_examples} examples"
             )
 
 

@@ -91,12 +91,7 @@ class CoTeaching(Method):
         **kwargs: Any,
     ) -> None:
         super().__init__(classifier, **kwargs)
-        check_number("forget_rate", forget_rate, 0.0)
-        if forget_rate >= 1.0:
-            raise ValueError(
-                f"forget_rate is out of range. Received: forget_rate={forget_rate}; "
-                "allowed: 0 to below 1."
-            )
+        check_number("forget_rate", forget_rate, 0.0, below=1.0)
         check_number("gradual_share", gradual_share, 0.0, exclusive=True)
         check_rate("gradual_share", gradual_share)
         self.forget_rate = forget_rate

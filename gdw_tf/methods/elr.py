@@ -64,9 +64,7 @@ class ELR(Method):
     ) -> dict[str, tf.Tensor]:
         """Moves the targets, and adds their gradient to that of the cross-entropy."""
         probabilities = tf.nn.softmax(forward.logits)
-        memory = self.example_memory.value
-        remembered = tf.cast(tf.gather(memory, batch.index), probabilities.dtype)
-        targets = moved_targets(remembered, probabilities, self.elr_beta)
-        memory.scatter_update(tf.IndexedSlices(tf.cast(targets, memory.dtype), batch.index))
+        targets = moved_targets(self.read_memory(batch), probabilities, self.elr_beta)
+        self.write_memory(batch, targets)
         gradient = self.elr_lambda * regularizer_gradient(probabilities, targets)
         return {"logit_gradient": probabilities - batch.labels + gradient, "targets": targets}

@@ -37,7 +37,6 @@ from __future__ import annotations
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from gdw_tf.batch import Batch
@@ -84,6 +83,7 @@ class GDW(OuterStep, WeightNetMethod):
         "memory",
         "pair_memory",
     )
+    late_variables = (*WeightNetMethod.late_variables, "pair_steps")
 
     def __init__(
         self,
@@ -96,11 +96,7 @@ class GDW(OuterStep, WeightNetMethod):
     ) -> None:
         super().__init__(classifier, **kwargs)
         for name, value in (("memory", memory), ("pair_memory", pair_memory)):
-            check_number(name, value, 0.0)
-            if value >= 1.0:
-                raise ValueError(
-                    f"{name} is out of range. Received: {name}={value}; allowed: 0 to below 1."
-                )
+            check_number(name, value, 0.0, below=1.0)
         self.zero_mean = zero_mean
         self.memory = memory
         self.pair_memory = pair_memory
@@ -147,37 +143,14 @@ class GDW(OuterStep, WeightNetMethod):
             ValueError: a loaded one is of another number of classes.
         """
         super().before_training(training, meta, num_classes, **arguments)
-        if self.pair_memory:
-            self._make_pair_steps(num_classes)
-
-    def _make_pair_steps(self, num_classes: int) -> None:
-        if self.pair_steps is None:
-            self.pair_steps = self.add_weight(
-                shape=(num_classes, num_classes),
-                initializer="zeros",
-                dtype=keras.config.floatx(),  # under mixed precision, too
-                trainable=False,
-                name="pair_steps",
-            )
-        elif self.pair_steps.shape[0] != num_classes:
+        if not self.pair_memory:
+            return
+        steps = self.make_late_variable("pair_steps", (num_classes, num_classes))
+        if steps.shape[0] != num_classes:
             raise ValueError(
-                f"The model remembers pairs of {self.pair_steps.shape[0]} classes and can go on "
-                f"with these only. Received: {num_classes} classes"
+                f"The model remembers pairs of {steps.shape[0]} classes and can go on with these "
+                f"only. Received: {num_classes} classes"
             )
-
-    def save_own_variables(self, store: Any) -> None:
-        """Stores the pair memory, too."""
-        super().save_own_variables(store)
-        if self.pair_steps is not None:
-            store["pair_steps"] = self.pair_steps
-
-    def load_own_variables(self, store: Any) -> None:
-        """Restores what `save_own_variables` stored."""
-        super().load_own_variables(store)
-        if "pair_steps" in store:
-            steps = np.asarray(store["pair_steps"])
-            self._make_pair_steps(len(steps))
-            self.pair_steps.assign(steps)
 
     def _constrained(self, weights: tf.Tensor, gradients: ClassGradients) -> tf.Tensor:
         if not self.zero_mean:

@@ -108,6 +108,7 @@ class LossCorrection(Method):
     """
 
     reported = ("corrected_loss",)
+    late_variables = (*Method.late_variables, "transitions")
 
     def __init__(
         self, classifier: keras.Model, *, transition_matrix: Any = None, **kwargs: Any
@@ -212,30 +213,11 @@ class LossCorrection(Method):
             print("Second stage: training with the corrected loss.", flush=True)
 
     def _set_transitions(self, transitions: np.ndarray) -> None:
-        if self.transitions is None:
-            self.transitions = self.add_weight(
-                shape=transitions.shape,
-                dtype=keras.config.floatx(),
-                trainable=False,
-                name="transitions",
-            )
-        self.transitions.assign(transitions)
+        self.make_late_variable("transitions", transitions.shape).assign(transitions)
 
     def get_config(self) -> dict[str, Any]:
         """Configuration with the matrix that was given."""
         return {**super().get_config(), "transition_matrix": self.transition_matrix}
-
-    def save_own_variables(self, store: Any) -> None:
-        """Stores the matrix, too."""
-        super().save_own_variables(store)
-        if self.transitions is not None:
-            store["transitions"] = self.transitions
-
-    def load_own_variables(self, store: Any) -> None:
-        """Restores what `save_own_variables` stored."""
-        super().load_own_variables(store)
-        if "transitions" in store:
-            self._set_transitions(np.asarray(store["transitions"]))
 
 
 @contextlib.contextmanager
