@@ -21,6 +21,7 @@ from gdw_tf.methods import (
     MWNet,
     SoftLabel,
 )
+from gdw_tf.metrics import Accuracy
 from gdw_tf.optimizers import CoupledAdam, CoupledSGD
 
 __version__ = "0.1.0"
@@ -34,6 +35,7 @@ __all__ = [
     "L2RW",
     "METHODS",
     "MLC",
+    "Accuracy",
     "BatchNormalization",
     "CleanOnly",
     "CoTeaching",

@@ -28,6 +28,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from gdw_tf import replicas
 from gdw_tf.losses.softmax_loss import CrossEntropy, SoftmaxLoss
 
 # The constraint divides by 1 - p_y, so no probability may reach 1.
@@ -104,10 +105,11 @@ def class_level_update(meta_gradient: tf.Tensor, outer_lr: tf.Tensor, clip: floa
         clip: largest size of an entry.
 
     Returns:
-        clip(eta g / sum|g|, +-clip), of the same shape, the sum over the whole batch; zero where g
-        is zero everywhere.
+        clip(eta g / sum|g|, +-clip), of the same shape, the sum over the whole batch, on all
+        replicas; zero where g is zero everywhere.
     """
-    normalised = tf.math.divide_no_nan(meta_gradient, tf.reduce_sum(tf.abs(meta_gradient)))
+    size = replicas.total(tf.reduce_sum(tf.abs(meta_gradient)))
+    normalised = tf.math.divide_no_nan(meta_gradient, size)
     return tf.clip_by_value(outer_lr * normalised, -clip, clip)
 
 

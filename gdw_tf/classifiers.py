@@ -178,6 +178,18 @@ def variables_in_scope(classifier: keras.Model, scope: str) -> list[keras.Variab
     return chosen
 
 
+def synchronize_normalization(classifier: keras.Model) -> None:
+    """Makes batch normalisation take its statistics over all replicas of a strategy.
+
+    Args:
+        classifier: a model that is a graph of layers; its `keras.layers.BatchNormalization` layers,
+            those of nested models too, get `synchronized=True`.
+    """
+    for layer in _layers_in_order(classifier):
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.synchronized = True
+
+
 def _inputs(classifier: keras.Model) -> Any:
     """The inputs of a graph of layers, nested as the model takes them."""
     return classifier.inputs[0] if isinstance(classifier, keras.Sequential) else classifier.input

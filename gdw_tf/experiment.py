@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from gdw_tf import data, losses, methods, networks
+from gdw_tf import classifiers, data, losses, methods, networks
 from gdw_tf.data.noise import read_matrix
 from gdw_tf.methods import Method
 from gdw_tf.methods.meta import MetaMethod
@@ -84,6 +84,8 @@ def build_model(settings: Settings, source: data.Source, noisy: data.NoisyData) 
         std=source.std,
         cosine_scale=losses.COSINE_SCALE if settings.loss == "ldam" else None,
     )
+    if settings.synchronized_batch_norm:
+        classifiers.synchronize_normalization(classifier)
     method = methods.by_name(settings.method)
     options = {name: getattr(settings, name) for name in method.option_names}
     if options.get("forget_rate", 0.0) is None:

@@ -330,6 +330,27 @@ def meta_batches(
     return _from_position(steps_taken, from_step)
 
 
+def pairs(training: tf.data.Dataset, meta: tf.data.Dataset | None) -> tf.data.Dataset:
+    """Joins training and meta batches: a stream of (training batch, meta batch).
+
+    Under a strategy every replica takes a part of both. Parts that are `None` are `()` here, which
+    a strategy can split; so is the meta batch where there is none.
+    """
+
+    def without_none(batch: tuple[Any, ...]) -> tuple[Any, ...]:
+        return tuple(() if part is None else part for part in batch)
+
+    if meta is None:
+        joined = training.map(lambda *batch: (without_none(batch), ()))
+    else:
+        joined = tf.data.Dataset.zip(training, meta).map(
+            lambda batch, meta_batch: (without_none(batch), without_none(meta_batch))
+        )
+    options = tf.data.Options()
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
+    return joined.with_options(options).prefetch(tf.data.AUTOTUNE)
+
+
 def _passes_over_arrays(
     data: Arrays,
     batch_size: int,
@@ -409,11 +430,11 @@ def _with_class_weight(
     )
 
     def weigh(*parts: Any) -> tuple[Any, ...]:
-        batch = Batch(*parts)
+        batch = Batch.of(parts)
         weight = tf.linalg.matvec(one_hot_labels(batch.labels, num_classes, factors.dtype), factors)
         if batch.sample_weight is not None:
             weight *= tf.cast(tf.reshape(batch.sample_weight, (-1,)), weight.dtype)
-        return tuple(batch._replace(sample_weight=weight))  # of a named one `tf.data` is unsure
+        return batch.inputs, batch.labels, weight, batch.index
 
     return batches.map(weigh, num_parallel_calls=tf.data.AUTOTUNE)
 

@@ -93,6 +93,7 @@ class Settings:
     method: str = "gdw"
     base_loss: str = "cross_entropy"
     network: str
+    synchronized_batch_norm: bool = False
     epochs: int
     steps_per_epoch: int | None = None
     batch_size: int = 100

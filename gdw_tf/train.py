@@ -25,7 +25,7 @@ import numpy as np
 import tensorflow as tf
 
 import gdw_tf
-from gdw_tf import callbacks, cli, data, experiment, train_flags
+from gdw_tf import callbacks, cli, data, experiment, strategies, train_flags
 from gdw_tf.data import describe
 from gdw_tf.data.noise import TABLE_CLASSES, matrix_text
 from gdw_tf.methods import Method
@@ -45,36 +45,53 @@ def main(argv: list[str]) -> None:
         if argv[1:]:
             raise ValueError(f"All arguments are flags. Received: {' '.join(argv[1:])}")
         settings = train_flags.settings_from_flags()
+        strategies.check(settings, train_flags.STRATEGY.value)
+        strategy = strategies.strategy(train_flags.STRATEGY.value)
+        is_chief = strategies.is_chief(strategy)
         workdir = Workdir(Path(train_flags.WORKDIR.value or _new_workdir(settings)))
-        workdir.check(settings, train_flags.RESUME.value)
+        if is_chief:
+            workdir.check(settings, train_flags.RESUME.value)
         source = experiment.load_source(settings, **train_flags.locations())
         if isinstance(source.x_train, data.ImageFiles) and settings.noise != "instance":
             experiment.prepare_data(settings, source)  # its errors come before files are read
         unreadable = _unreadable(settings, source, workdir)
         source = data.without(source, unreadable or ())
         noisy = experiment.prepare_data(settings, source)
-        model, initial_epoch = _model(settings, source, noisy, workdir)
-        workdir.create(
-            [*flag_lines(settings), *train_flags.location_lines()],
-            command=f"python -m gdw_tf.train {shlex.join(sys.argv[1:])}".strip(),
-        )
+        with strategy.scope():
+            model, initial_epoch = _model(settings, source, noisy, workdir)
+        strategies.check_agreement(strategy, initial_epoch)
+        if is_chief:
+            workdir.create(
+                [*flag_lines(settings), *train_flags.location_lines()],
+                command=f"python -m gdw_tf.train {shlex.join(sys.argv[1:])}".strip(),
+            )
 
-    if unreadable is not None:
-        workdir.write_unreadable(unreadable)
-    workdir.write_description(describe.full_description(settings, noisy))
-    workdir.drop_rows_from(initial_epoch)
-    _announce(settings, noisy, workdir, initial_epoch)
+    if is_chief:
+        if unreadable is not None:
+            workdir.write_unreadable(unreadable)
+        workdir.write_description(describe.full_description(settings, noisy))
+        workdir.drop_rows_from(initial_epoch)
+        _announce(settings, noisy, workdir, initial_epoch)
     try:
         for part in rounds(settings, source, noisy, model, workdir, initial_epoch):
-            _train(model, settings, source, part, workdir)
+            _train(model, settings, source, part, workdir, is_chief)
     except FloatingPointError as error:
-        latest = workdir.checkpoint("latest")
-        kept = f"the last good checkpoint is {latest}" if latest.exists() else "none was saved yet"
-        cli.fail(f"{error} Training stopped; {kept}.")
+        cli.fail(f"{error} Training stopped; {_kept(workdir)}.")
+    except strategies.LOST_WORKER as error:
+        if train_flags.STRATEGY.value != "multi_worker":
+            raise
+        cli.fail(
+            f"Another worker is lost ({type(error).__name__}). Training stopped; {_kept(workdir)}; "
+            "start all workers again with --resume.",
+            code=1,
+        )
+    if not is_chief:
+        return
     model.export(str(workdir.export), verbose=False)
     choice = workdir.read_choice()
     noisy = noisy if choice is None else noisy.with_meta(choice.indices)
     summary = summarize(settings, noisy, workdir.rows())
+    summary["replicas"] = strategy.num_replicas_in_sync
     if initial_epoch == settings.epochs and workdir.summary.exists():  # nothing was trained
         summary = json.loads(workdir.summary.read_text()) | summary
     else:
@@ -178,8 +195,19 @@ def _wrong_labels(rate: float | None) -> str:
     return "labels as they are" if rate is None else f"{100 * rate:.1f} % wrong labels"
 
 
+def _kept(workdir: Workdir) -> str:
+    """Says what a training that stopped has kept."""
+    latest = workdir.checkpoint("latest")
+    return f"the last good checkpoint is {latest}" if latest.exists() else "none was saved yet"
+
+
 def _train(
-    model: Method, settings: Settings, source: data.Source, part: Round, workdir: Workdir
+    model: Method,
+    settings: Settings,
+    source: data.Source,
+    part: Round,
+    workdir: Workdir,
+    is_chief: bool,
 ) -> None:
     """Trains the model for a round."""
     noisy = part.noisy
@@ -203,22 +231,27 @@ def _train(
         initial_epoch=part.first,
         steps_per_epoch=experiment.steps_per_epoch(settings, noisy),
         num_examples=len(noisy.y_train),
-        callbacks=_callbacks(model, settings, workdir),
-        verbose=1 if sys.stdout.isatty() else 2,
+        callbacks=_callbacks(model, settings, workdir, is_chief),
+        verbose=0 if not is_chief else 1 if sys.stdout.isatty() else 2,
     )
 
 
 def _callbacks(
-    model: Method, settings: Settings, workdir: Workdir
+    model: Method, settings: Settings, workdir: Workdir, is_chief: bool
 ) -> list[keras.callbacks.Callback]:
     """In this order: a checkpoint is written last, when the epoch's row stands in the metrics."""
-    accuracies = [float(row["val_accuracy"]) for row in workdir.rows()]
-    return [
+    of_every_worker = [
         callbacks.ReportProgress(model.progress, settings.epochs),
         keras.callbacks.LearningRateScheduler(
             cosine_by_epoch(settings.learning_rate, settings.epochs)
         ),
         callbacks.StopOnNonFinite(),
+    ]
+    if not is_chief:
+        return of_every_worker
+    accuracies = [float(row["val_accuracy"]) for row in workdir.rows()]
+    return [
+        *of_every_worker,
         callbacks.StepTimer(),
         keras.callbacks.TensorBoard(str(workdir.tensorboard), write_graph=False),
         keras.callbacks.CSVLogger(str(workdir.metrics), append=True),

@@ -16,6 +16,7 @@ from gdw_tf.data.meta_split import KINDS as META_KINDS
 from gdw_tf.data.noise import KINDS
 from gdw_tf.meta_losses import META_LOSSES
 from gdw_tf.settings import DEFAULTS, Settings, flag_line, resolve
+from gdw_tf.strategies import STRATEGIES
 
 
 def _by_dataset(name: str) -> str:
@@ -55,6 +56,13 @@ WORKDIR = flags.DEFINE_string(
     "workdir", None, "Directory of the run; by default a new one under runs/."
 )
 RESUME = flags.DEFINE_bool("resume", False, "Go on from the workdir's latest checkpoint.")
+STRATEGY = flags.DEFINE_enum(
+    "strategy",
+    "none",
+    STRATEGIES,
+    "Replicas that share every batch: none for one, mirrored for the GPUs of this machine, "
+    "multi_worker for the machines that TF_CONFIG names.",
+)
 
 GROUPS = {
     "Data": [
@@ -236,6 +244,11 @@ GROUPS = {
         flags.DEFINE_string(
             "network", None, f"Network: {', '.join(networks.names())}; {_by_dataset('network')}."
         ),
+        flags.DEFINE_bool(
+            "synchronized_batch_norm",
+            False,
+            "With several replicas: batch normalisation takes its statistics over all of them.",
+        ),
         flags.DEFINE_integer("epochs", None, f"Number of epochs; {_by_dataset('epochs')}."),
         flags.DEFINE_integer(
             "steps_per_epoch", None, "Steps an epoch; by default one pass over the training set."
@@ -256,7 +269,7 @@ GROUPS = {
         ),
         flags.DEFINE_integer("seed", 0, "Seed of every random choice."),
     ],
-    "Run": [WORKDIR, RESUME],
+    "Run": [WORKDIR, RESUME, STRATEGY],
 }
 
 

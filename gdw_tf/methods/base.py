@@ -20,17 +20,18 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from gdw_tf import classifiers, fit_data, serving
+from gdw_tf import classifiers, fit_data, replicas, serving
 from gdw_tf.batch import Batch
 from gdw_tf.callbacks import MetaEvaluation, ReportProgress
 from gdw_tf.checks import check_integer
+from gdw_tf.keras_distribution import DistributedModel
 from gdw_tf.labels import one_hot_labels
 from gdw_tf.lookahead import ForwardPass, random_states
 from gdw_tf.losses.softmax_loss import SoftmaxLoss
 from gdw_tf.optimizers import CoupledSGD
 
 
-class Method(keras.Model):
+class Method(DistributedModel):
     """Base class of the training methods; wraps a classifier and answers its logits.
 
     A subclass says in `training_gradient` by which gradient on the logits the classifier is
@@ -97,6 +98,14 @@ class Method(keras.Model):
         """The networks that are trained."""
         return [self.classifier]
 
+    @property
+    def needs_one_replica(self) -> str:
+        """What keeps the method from several replicas of a strategy; empty where nothing does.
+
+        A step under a strategy cannot take one of two branches that both update weights.
+        """
+        return ""
+
     # Training.
 
     def memory_width(self, num_classes: int) -> int:
@@ -108,8 +117,9 @@ class Method(keras.Model):
         return tf.gather(self.example_memory.value, batch.index)
 
     def write_memory(self, batch: Batch, values: tf.Tensor) -> None:
-        """Remembers (B, K) of the batch's examples from now on."""
-        self.example_memory.value.scatter_update(tf.IndexedSlices(values, batch.index))
+        """Remembers (B, K) of the batch's examples from now on, on every replica."""
+        written = tf.IndexedSlices(replicas.joined(values), replicas.joined(batch.index))
+        self.example_memory.value.scatter_update(written)
 
     def training_gradient(
         self, forward: ForwardPass, batch: Batch, meta_batch: Batch | None
@@ -146,8 +156,7 @@ class Method(keras.Model):
         if self.base_loss is not None and self.base_loss.progress is not None:
             self.base_loss.progress.assign(self.progress)
         forward = ForwardPass(self.classifier, data[0][0])
-        batch = _standardized(data[0], forward.logits)
-        meta_batch = _standardized(data[1], forward.logits) if data[1] else None
+        batch, meta_batch = _standardized(data, forward.logits)
         step = self.training_gradient(forward, batch, meta_batch)
         self.optimizer.apply(*self.weight_gradients(forward, batch, meta_batch, step))
         loss = mean_cross_entropy(forward.logits, batch.labels, batch.sample_weight)
@@ -174,32 +183,37 @@ class Method(keras.Model):
         Returns:
             The gradients, those of the regularisers added, and their variables.
         """
-        return self.pulled_back(forward, step["logit_gradient"], batch.sample_weight)
+        return self.pulled_back(forward, step["logit_gradient"], batch)
 
     def pulled_back(
         self,
         forward: ForwardPass,
         logit_gradient: tf.Tensor,
-        sample_weight: tf.Tensor | None,
+        batch: Batch,
         *,
         regularized: bool = True,
     ) -> tuple[list[tf.Tensor], list[keras.Variable]]:
-        """Pulls u (B, C) back through one forward pass, with the optimizer's loss scale."""
-        gradient = mean_over_batch(logit_gradient, sample_weight)
+        """Pulls u (B, C) back through the forward pass on a batch, for the optimizer.
+
+        The gradients have the optimizer's loss scale and are those of this replica's part of the
+        global batch: the optimizer sums them over the replicas.
+        """
+        gradient = mean_over_batch(logit_gradient, batch.sample_weight) * batch.share
         scale = self.optimizer.scale_loss(tf.ones((), gradient.dtype))  # 1 in full precision
         gradients = forward.gradients(
-            gradient * scale, regularization_gradient=scale if regularized else None
+            gradient * scale,
+            regularization_gradient=scale / replicas.count() if regularized else None,
         )
         return gradients, forward.variables
 
     def train_step(self, data: tuple[Any, Any]) -> dict[str, tf.Tensor]:
         """Takes one training step and updates the metrics; called by `fit`."""
         step = self.training_step(data)
-        inputs, labels, sample_weight, _ = Batch(*data[0])
+        batch = Batch.of(data[0])
         size = tf.shape(step["logits"])[0]
         self._loss_tracker.update_state(step["loss"], sample_weight=size)
         self.update_step_metrics(step, size)
-        return self.compute_metrics(inputs, labels, step["logits"], sample_weight)
+        return self.compute_metrics(batch.inputs, batch.labels, step["logits"], batch.sample_weight)
 
     def update_step_metrics(self, step: dict[str, tf.Tensor], size: tf.Tensor) -> None:
         """Adds what is `reported` of a step of `size` examples to the epoch's means."""
@@ -224,7 +238,8 @@ class Method(keras.Model):
         Sample weights multiply each example's share, the mean is over the number of examples.
         """
         labels = one_hot_labels(y, y_pred.shape[-1], y_pred.dtype)
-        return mean_cross_entropy(y_pred, labels, _column(sample_weight, y_pred))
+        # As Keras has it, which sums the losses of the replicas.
+        return mean_cross_entropy(y_pred, labels, _column(sample_weight, y_pred)) / replicas.count()
 
     # Keras's life cycle.
 
@@ -303,10 +318,11 @@ class Method(keras.Model):
         callbacks = keras.tree.flatten(callbacks or [])
         if self.needs_meta_set and meta_data is None:
             raise ValueError(f"{type(self).__name__} needs a meta set. Received: meta_data=None")
-        if self.distribute_strategy.num_replicas_in_sync > 1:
+        num_replicas = self.distribute_strategy.num_replicas_in_sync
+        if num_replicas > 1 and self.needs_one_replica:
             raise ValueError(
-                "A step is taken on one replica: its sums are over the whole batch. Received: a "
-                f"strategy of {self.distribute_strategy.num_replicas_in_sync} replicas; allowed: 1."
+                f"{self.needs_one_replica} works on one replica: its steps are of two kinds. "
+                f"Received: a strategy of {num_replicas} replicas; allowed: 1."
             )
         for name, size in (("batch_size", batch_size), ("meta_batch_size", meta_batch_size)):
             if size is not None:
@@ -315,13 +331,16 @@ class Method(keras.Model):
         if validation_split and validation_data is None:
             training, validation_data = fit_data.split_validation(training, validation_split)
         meta = None if meta_data is None else fit_data.read_pair(meta_data, name="meta_data")
-        num_classes = self._prepare(training)
+        with self.distribute_strategy.scope():
+            num_classes = self._prepare(training)
         fit_data.check_classes(training, meta, num_classes)
         if meta is not None and not self.needs_meta_set:
             callbacks, meta = [MetaEvaluation(meta_data), *callbacks], None
         memory_width = self.memory_width(num_classes)
         if memory_width:
-            self._remember(fit_data.number_of_examples(training, num_examples), memory_width)
+            num_examples = fit_data.number_of_examples(training, num_examples)
+            with self.distribute_strategy.scope():
+                self._remember(num_examples, memory_width)
         arguments = {
             "validation_data": validation_data,
             "validation_batch_size": validation_batch_size or batch_size,
@@ -329,16 +348,17 @@ class Method(keras.Model):
             "callbacks": callbacks,
             **kwargs,
         }
-        self.before_training(
-            training,
-            meta,
-            num_classes,
-            batch_size=batch_size,
-            shuffle=shuffle,
-            class_weight=class_weight,
-            num_examples=num_examples,
-            **arguments,
-        )
+        with self.distribute_strategy.scope():
+            self.before_training(
+                training,
+                meta,
+                num_classes,
+                batch_size=batch_size,
+                shuffle=shuffle,
+                class_weight=class_weight,
+                num_examples=num_examples,
+                **arguments,
+            )
 
         common = {
             "steps_per_epoch": steps_per_epoch,
@@ -354,18 +374,16 @@ class Method(keras.Model):
             with_index=memory_width > 0,
             **common,
         )
-        if meta is None:
-            batches = batches.map(lambda *batch: (batch, ()))
-        else:
+        meta_batches = None
+        if meta is not None:
             meta_batches = fit_data.meta_batches(
                 meta,
                 batch_size=meta_batch_size or batch_size or fit_data.DEFAULT_BATCH_SIZE,
                 **common,
             )
-            batches = tf.data.Dataset.zip(batches, meta_batches)
         arguments["callbacks"] = [ReportProgress(self.progress), *callbacks]
         history = super().fit(
-            batches.prefetch(tf.data.AUTOTUNE),
+            fit_data.pairs(batches, meta_batches),
             shuffle=False,  # the batches are in their order already
             **arguments,
         )
@@ -521,13 +539,21 @@ def accuracy(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
     return tf.reduce_mean(tf.cast(right, logits.dtype))
 
 
-def _standardized(data: tuple[Any, ...], logits: tf.Tensor) -> Batch:
-    """Brings a batch to one-hot labels and sample weights (B, 1) or `None`."""
-    batch = Batch(*data)
-    return batch._replace(
-        labels=one_hot_labels(batch.labels, logits.shape[-1], logits.dtype),
-        sample_weight=_column(batch.sample_weight, logits),
+def _standardized(
+    data: tuple[tuple[Any, ...], tuple[Any, ...]], logits: tf.Tensor
+) -> tuple[Batch, Batch | None]:
+    """Brings a pair of batches to one-hot labels, sample weights (B, 1) or `None`, and shares."""
+    batches = [Batch.of(parts) for parts in data if parts]
+    shares = replicas.shares([tf.shape(batch.labels)[0] for batch in batches])
+    batch, *meta_batch = (
+        batch._replace(
+            labels=one_hot_labels(batch.labels, logits.shape[-1], logits.dtype),
+            sample_weight=_column(batch.sample_weight, logits),
+            share=share if isinstance(share, float) else tf.cast(share, logits.dtype),
+        )
+        for batch, share in zip(batches, shares, strict=True)
     )
+    return batch, meta_batch[0] if meta_batch else None
 
 
 def _column(sample_weight: tf.Tensor | None, like: tf.Tensor) -> tf.Tensor | None:

@@ -41,7 +41,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from gdw_tf import classifiers
+from gdw_tf import classifiers, replicas
 from gdw_tf.batch import Batch
 from gdw_tf.checks import check_number, check_rate
 from gdw_tf.lookahead import ForwardPass
@@ -114,13 +114,16 @@ class CoTeaching(Method):
     ) -> dict[str, Any]:
         """Of each network the gradient on the examples that the other one chose."""
         peer = ForwardPass(self.peer, batch.inputs)
-        size = tf.cast(tf.shape(batch.labels)[0], forward.logits.dtype)
+        size = tf.cast(tf.shape(batch.labels)[0], forward.logits.dtype) / batch.share
         kept_share = tf.cast(self.kept_share(), size.dtype)
         kept = tf.maximum(tf.round(kept_share * size), 1.0)
         losses, gradients = zip(
             *(_cross_entropy(one.logits, batch.labels) for one in (forward, peer)), strict=True
         )
-        chosen, chosen_by_peer = (least(one, kept)[:, tf.newaxis] for one in losses)
+        chosen, chosen_by_peer = (
+            replicas.own_part(least(replicas.joined(one), kept), one)[:, tf.newaxis]
+            for one in losses
+        )
         to_mean_of_kept = size / kept  # as the mean over the batch is still to come
         return {
             "kept_share": kept_share,
@@ -136,9 +139,7 @@ class CoTeaching(Method):
     ) -> tuple[list[tf.Tensor], list[keras.Variable]]:
         """The gradients of both networks."""
         own = super().weight_gradients(forward, batch, meta_batch, step)
-        of_peer = self.pulled_back(
-            step["peer_forward"], step["peer_logit_gradient"], batch.sample_weight
-        )
+        of_peer = self.pulled_back(step["peer_forward"], step["peer_logit_gradient"], batch)
         return tuple(first + second for first, second in zip(own, of_peer, strict=True))
 
     def before_training(self, *args: Any, **arguments: Any) -> None:

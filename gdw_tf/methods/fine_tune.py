@@ -53,6 +53,11 @@ class FineTune(CE):
         check_rate("fine_tune_share", fine_tune_share)
         self.fine_tune_share = fine_tune_share
 
+    @property
+    def needs_one_replica(self) -> str:
+        """The method as it is."""
+        return "fine_tune"
+
     def train_step(self, data: tuple[Any, Any]) -> dict[str, tf.Tensor]:
         """Takes one training step, on the batch whose turn it is."""
         # An epoch's progress may be a rounding below the boundary that it stands for.

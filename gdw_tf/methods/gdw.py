@@ -39,6 +39,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from gdw_tf import replicas
 from gdw_tf.batch import Batch
 from gdw_tf.checks import check_number
 from gdw_tf.class_gradients import ClassGradients, bounded_weights, zero_mean_weights
@@ -171,6 +172,8 @@ def common_steps(update: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
     """
     num_classes = labels.shape[-1]
     others = 1.0 - tf.eye(num_classes, dtype=update.dtype)
-    counts = tf.reduce_sum(labels, axis=0)[:, tf.newaxis]
-    means = others * tf.math.divide_no_nan(tf.matmul(labels, update, transpose_a=True), counts)
+    sums, counts = replicas.total(
+        [tf.matmul(labels, update, transpose_a=True), tf.reduce_sum(labels, axis=0)[:, tf.newaxis]]
+    )
+    means = others * tf.math.divide_no_nan(sums, counts)
     return others * (means - tf.reduce_sum(means, axis=1, keepdims=True) / (num_classes - 1))

@@ -123,7 +123,7 @@ class GLC(LossCorrection):
         clean, _ = self.pulled_back(
             step["meta_forward"],
             step["meta_logit_gradient"],
-            meta_batch.sample_weight,
+            meta_batch,
             regularized=False,  # once is enough
         )
         return [one + other for one, other in zip(noisy, clean, strict=True)], variables

@@ -20,6 +20,7 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
+from gdw_tf import replicas
 from gdw_tf.batch import Batch
 from gdw_tf.class_gradients import ClassGradients
 from gdw_tf.methods.outer_step import OuterStep
@@ -42,8 +43,11 @@ class INSW(OuterStep, WeightingMethod):
 
     def logit_gradient(self, gradients: ClassGradients, outer: tf.Tensor) -> tf.Tensor:
         """The weighted gradient, (B, C), with weights of mean one."""
-        batch_size = tf.cast(tf.shape(outer)[0], outer.dtype)
-        return super().logit_gradient(gradients, batch_size * tf.nn.softmax(outer, axis=0))
+        largest = tf.stop_gradient(tf.reduce_max(replicas.joined(outer)))
+        sizes = tf.exp(outer - largest)  # of a softmax over the global batch
+        entries = tf.cast(tf.size(outer), outer.dtype)
+        mean = tf.math.divide(*replicas.total([tf.reduce_sum(sizes), entries]))
+        return super().logit_gradient(gradients, sizes / mean)
 
     def updated_outer_parameters(
         self, batch: Batch, gradients: ClassGradients, outer: tf.Tensor, meta_gradient: tf.Tensor

@@ -21,6 +21,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from gdw_tf import replicas
 from gdw_tf.batch import Batch
 from gdw_tf.class_gradients import ClassGradients
 from gdw_tf.methods.weighting import WeightingMethod
@@ -56,5 +57,5 @@ class L2RW(WeightingMethod):
         """
         gains = tf.nn.relu(-meta_gradient)
         sizes = tf.ones_like(gains) if batch.sample_weight is None else batch.sample_weight
-        mean = tf.math.divide_no_nan(tf.reduce_sum(gains), tf.reduce_sum(sizes))
+        mean = tf.math.divide_no_nan(*replicas.total([tf.reduce_sum(gains), tf.reduce_sum(sizes)]))
         return tf.math.divide_no_nan(tf.math.divide_no_nan(gains, sizes), mean)

@@ -31,7 +31,7 @@ from typing import Any, NamedTuple
 import keras
 import tensorflow as tf
 
-from gdw_tf import classifiers
+from gdw_tf import classifiers, replicas
 from gdw_tf.batch import Batch
 from gdw_tf.checks import check_integer, check_number
 from gdw_tf.class_gradients import ClassGradients, class_gradients
@@ -141,6 +141,11 @@ class MetaMethod(Method):
 
     # The engine.
 
+    @property
+    def needs_one_replica(self) -> str:
+        """`meta_every` above 1."""
+        return f"meta_every={self.meta_every}" if self.meta_every > 1 else ""
+
     def training_gradient(
         self, forward: ForwardPass, batch: Batch, meta_batch: Batch | None
     ) -> dict[str, tf.Tensor]:
@@ -179,21 +184,22 @@ class MetaMethod(Method):
             tape.watch(outer_values)
             outer = self.outer_parameters(batch, gradients)
             tape.watch(outer)
-            virtual_gradient = mean_over_batch(
+            virtual_gradient = batch.share * mean_over_batch(
                 self.logit_gradient(gradients, outer), batch.sample_weight
             )
             meta_logits = virtual_logits(
                 self.classifier,
                 moving,
-                forward.gradients(virtual_gradient, variables=moving),
+                replicas.total(forward.gradients(virtual_gradient, variables=moving)),
                 virtual_lr,
                 meta_batch.inputs,
             )
             meta_loss = META_LOSSES[self.meta_loss](
                 meta_logits, meta_batch.labels, meta_batch.sample_weight
             )
+            share_of_meta_loss = meta_batch.share * meta_loss
         meta_gradient, *outer_gradients = tape.gradient(
-            meta_loss,
+            share_of_meta_loss,
             [outer, *outer_values],
             unconnected_gradients=tf.UnconnectedGradients.ZERO,
         )

@@ -14,6 +14,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from gdw_tf import replicas
 from gdw_tf.checks import check_number
 from gdw_tf.class_gradients import class_level_update
 
@@ -54,7 +55,8 @@ class OuterStep:
     def class_level_update(self, meta_gradient: tf.Tensor) -> tf.Tensor:
         """What the step takes off phi, of the shape of the meta gradient."""
         if self.outer_lr == "auto":
-            outer_lr = 0.1 * tf.cast(tf.size(meta_gradient), meta_gradient.dtype)
+            entries = replicas.total(tf.cast(tf.size(meta_gradient), meta_gradient.dtype))
+            outer_lr = 0.1 * entries
         else:
             outer_lr = tf.constant(self.outer_lr, meta_gradient.dtype)
         return class_level_update(meta_gradient, outer_lr, self.clip)

@@ -1,0 +1,46 @@
+"""What Keras's `fit` and `evaluate` need to work under every `tf.distribute` strategy.
+
+Everything here works around Keras 3.15 and reaches into names that are private there; a test
+(`tests/test_keras_distribution.py`) says when a newer Keras no longer needs it.
+
+- Keras builds metrics from a first batch, which it averages over the replicas. That fails for
+  several workers, and for batches that are no `(x, y, sample_weight)`; the first replica's
+  part will do.
+- Of several workers, Keras takes the mean of every log over its axis 0, which a scalar has not
+  (tensorflow/tensorflow issue 72388).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+
+class DistributedModel(keras.Model):
+    """Base class of models whose training batches are pairs of batches, under any strategy."""
+
+    def _maybe_symbolic_build(self, iterator: Any = None, data_batch: Any = None) -> None:
+        """Builds the metrics in the strategy's scope; called by Keras with its first batch."""
+        strategy = self._distribute_strategy
+        if strategy is None:
+            return
+        if iterator is not None:
+            _, _, batches = next(iter(iterator))
+            data_batch = tf.nest.map_structure(
+                lambda part: strategy.experimental_local_results(part)[0], next(batches)
+            )
+            if isinstance(data_batch[1], tuple):  # a pair of batches; labels are never a tuple
+                data_batch = data_batch[0][:2]
+        with strategy.scope():
+            self._symbolic_build(data_batch=data_batch)
+
+    def compute_metrics(
+        self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None
+    ) -> dict[str, tf.Tensor]:
+        """Updates the metrics and answers the logs, scalars; of several workers of shape (1,)."""
+        logs = super().compute_metrics(x, y, y_pred, sample_weight)
+        if not isinstance(tf.distribute.get_strategy(), tf.distribute.MultiWorkerMirroredStrategy):
+            return logs
+        return {name: tf.reshape(value, (1,)) for name, value in logs.items()}

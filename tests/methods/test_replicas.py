@@ -1,0 +1,52 @@
+"""Several replicas take the steps of one: `two_replicas.py`, run in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from .two_replicas import CASES
+
+
+@pytest.fixture(scope="module")
+def results():
+    finished = subprocess.run(
+        [sys.executable, "-m", "tests.methods.two_replicas"],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stderr
+    return json.loads(finished.stdout.splitlines()[-1])
+
+
+def test_twenty_steps_give_the_same_weights(results):
+    assert results["float32"] < 1e-5
+
+
+@pytest.mark.parametrize("method", CASES)
+def test_in_double_precision_nothing_differs_but_the_order_of_sums(method, results):
+    assert results[method]["weights"] < 1e-12
+    assert results[method]["logs"] < 1e-6  # metrics are float32
+
+
+def test_synchronised_batch_normalisation_has_the_statistics_of_the_global_batch(results):
+    assert results["synchronized"] < 1e-12
+
+
+def test_steps_of_two_kinds_are_refused(results):
+    for start, error in zip(("fine_tune", "meta_every=2"), results["refused"], strict=True):
+        assert error.startswith(f"{start} works on one replica")
+        assert "a strategy of 2 replicas" in error
+
+
+def test_a_step_sums_three_times_as_many_numbers_as_the_classifier_has(results):
+    large = [size for size in results["sums"] if size > 2]
+    # The virtual gradient, its derivative and the actual gradient; beside them the weight net's.
+    expected = 3 * [results["classifier_weights"]] + [results["outer_weights"]]
+    assert sorted(large) == sorted(expected)

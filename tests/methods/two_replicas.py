@@ -1,0 +1,119 @@
+"""Trains methods on one replica and on two, in a process of its own, and prints how they differ.
+
+Logical devices are made before TensorFlow starts, which is why this is no test module.
+"""
+
+from __future__ import annotations
+
+import json
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+import gdw_tf
+from gdw_tf import methods
+
+from . import examples
+
+X, Y = examples.arrays(48)
+META = examples.arrays(18, seed=1)
+VALIDATION = examples.arrays(16, seed=2)
+STEPS = 20
+BATCH, EPOCHS = 12, STEPS // (48 // 12)
+
+CASES = {
+    "gdw": {"memory": 0.5, "pair_memory": 0.9, "meta_loss": "mae"},
+    "l2rw": {},
+    "insw": {},
+    "mlc": {},
+    "elr": {},
+    "co_teaching": {},
+    "glc": {},
+}
+
+
+def regularized() -> keras.Model:
+    return examples.functional(kernel_regularizer="l2")
+
+
+def synchronized() -> keras.Model:
+    classifier = examples.normalized()
+    gdw_tf.classifiers.synchronize_normalization(classifier)
+    return classifier
+
+
+def trained(name, options, strategy, classifier=regularized):
+    keras.utils.set_random_seed(0)
+    with strategy.scope():
+        model = methods.by_name(name)(classifier(), seed=1, **options)
+        model.compile(gdw_tf.CoupledSGD(0.1), metrics=["accuracy"])
+    weights = np.linspace(0.5, 1.5, len(X))
+    history = model.fit(
+        X,
+        Y,
+        sample_weight=weights,
+        meta_data=META,
+        batch_size=BATCH,
+        meta_batch_size=6,
+        epochs=EPOCHS,
+        validation_data=VALIDATION,
+        verbose=0,
+    )
+    return model, history.history
+
+
+def refusal(name, options, strategy):
+    try:
+        trained(name, options, strategy)
+    except ValueError as error:
+        return str(error)
+    return "none"
+
+
+def largest_difference(one, other):
+    pairs = zip(one.get_weights(), other.get_weights(), strict=True)
+    return max(float(np.abs(a - b).max()) for a, b in pairs if np.issubdtype(a.dtype, np.floating))
+
+
+def sums_of_a_step(model):
+    """The numbers that each sum over the replicas takes, in a training step."""
+    data = (((X[:6], Y[:6], (), np.arange(6)), (META[0][:3], META[1][:3])),)
+    step = tf.function(lambda: model.distribute_strategy.run(model.train_step, args=data))
+    return [
+        operation.inputs[0].shape.num_elements()
+        for operation in step.get_concrete_function().graph.get_operations()
+        if operation.type == "CollectiveReduceV2" and operation.device.endswith(":0")
+    ]
+
+
+def main() -> None:
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    tf.config.set_logical_device_configuration(cpu, 2 * [tf.config.LogicalDeviceConfiguration()])
+    one, two = tf.distribute.get_strategy(), tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    plain = {strategy: trained("gdw", {}, strategy)[0] for strategy in (one, two)}
+    results = {
+        "classifier_weights": plain[two].classifier.count_params(),
+        "outer_weights": plain[two].weight_net.count_params(),
+        "sums": sums_of_a_step(plain[two]),
+        "float32": largest_difference(plain[one], plain[two]),
+    }
+    keras.config.set_floatx("float64")
+    keras.config.set_dtype_policy("float64")
+    for name, options in CASES.items():
+        (single, logs), (pair, pair_logs) = (trained(name, options, each) for each in (one, two))
+        results[name] = {
+            "weights": largest_difference(single, pair),
+            "logs": max(np.abs(np.subtract(logs[log], pair_logs[log])).max() for log in logs),
+        }
+    (single, _), (pair, _) = (trained("gdw", {}, each, synchronized) for each in (one, two))
+    results["refused"] = [
+        refusal(name, options, two)
+        for name, options in (("fine_tune", {}), ("gdw", {"meta_every": 2}))
+    ]
+    results["synchronized"] = largest_difference(single, pair)
+    print(json.dumps(results))
+
+
+if __name__ == "__main__":
+    main()
