@@ -45,15 +45,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 STOCK = "keras"
-PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
-
 ROUNDS = flags.DEFINE_integer("rounds", 30, "Steps of each method to time.", lower_bound=1)
 CLASSES = flags.DEFINE_integer("classes", 10, "Number of classes.", lower_bound=2)
 THREADS = flags.DEFINE_integer("threads", None, "Threads; default one a core.", lower_bound=1)
-JIT = flags.DEFINE_enum(
-    "jit", "auto", ["auto", "on", "off"], "Whether XLA compiles the step; auto as Keras has it."
-)
-PRECISION = flags.DEFINE_enum("precision", PRECISIONS[0], PRECISIONS, "Dtype policy of Keras.")
 JSON = flags.DEFINE_string("json", None, "File to write the rows to, as a list.")
 PLOT = flags.DEFINE_string("plot", None, "Picture to write.")
 
@@ -73,13 +67,11 @@ class Platform:
         classes: number of classes.
         threads: of TensorFlow; `None` for one a core.
         jit: `"auto"`, `"on"` or `"off"`.
-        precision: one of `PRECISIONS`.
     """
 
     classes: int
     threads: int | None
     jit: str
-    precision: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,16 +109,20 @@ def main(argv: list[str]) -> None:
             check_matplotlib()
         names = METHODS.value if METHODS.present else [STOCK, "ce", "mw_net", "gdw"]
         of_method = {name: settings_of(name) for name in names}
-        platform = Platform(CLASSES.value, THREADS.value, JIT.value, PRECISION.value)
+        platform = Platform(CLASSES.value, THREADS.value, train_flags.JIT.value)
         prepare(platform)
         # First, because a process begins with the peak memory of the one that started it.
         peaks = {name: peak_memory(name, of_method[name], platform) for name in of_method}
     steps = {name: Step(name, settings, platform) for name, settings in of_method.items()}
     seconds = median_seconds(steps, ROUNDS.value)
-    rate = matrix_product_rate(platform.precision)
+    rates = {
+        precision: matrix_product_rate(precision)
+        for precision in {settings.precision for settings in of_method.values()}
+    }
     rows = []
     for name, step in steps.items():
         median, operations = seconds[name], step.floating_point_operations()
+        rate = rates[of_method[name].precision]
         rows.append(
             Row(
                 method=name,
@@ -160,11 +156,10 @@ def settings_of(name: str) -> Settings:
 
 
 def prepare(platform: Platform) -> None:
-    """Sets TensorFlow's threads and Keras's precision for this process."""
+    """Sets TensorFlow's threads for this process."""
     if platform.threads:
         tf.config.threading.set_intra_op_parallelism_threads(platform.threads)
         tf.config.threading.set_inter_op_parallelism_threads(platform.threads)
-    keras.config.set_dtype_policy(platform.precision)
 
 
 class Step:
@@ -194,7 +189,7 @@ class Step:
         elif isinstance(model, MetaMethod):
             self.meta_gradient = meta_gradient(settings)
             self._steps_per_round = settings.meta_every
-        model.jit_compile = {"auto": model.jit_compile, "on": True, "off": False}[platform.jit]
+        experiment.set_jit(model, platform.jit)
         if name != STOCK:
             experiment.start(model, streams, len(noisy.y_train))
         model.make_train_function()
@@ -337,7 +332,7 @@ def markdown(rows: Sequence[Row], rounds: int, platform: Platform) -> str:
     lines += [
         "",
         f"Medians of {rounds} steps, taken in turn; threads: {threads}; jit: {platform.jit}; "
-        f"{platform.precision}; {platform.classes} classes. {made_by()}",
+        f"{platform.classes} classes. {made_by()}",
         "",
         f"    python -m gdw_tf.benchmark {shlex.join(sys.argv[1:])}",
     ]
@@ -364,5 +359,5 @@ def picture(rows: Sequence[Row]) -> Figure:
 
 
 if __name__ == "__main__":
-    options = [METHODS, ROUNDS, CLASSES, THREADS, JIT, PRECISION, JSON, PLOT]
+    options = [METHODS, ROUNDS, CLASSES, THREADS, JSON, PLOT]
     cli.run(main, doc=__doc__, groups={"Benchmark": options, **train_flags.GROUPS})

@@ -5,6 +5,8 @@ Everything here is public API put together; a script of your own can do the same
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -76,6 +78,23 @@ def prepare_data(settings: Settings, source: data.Source) -> data.NoisyData:
 def build_model(settings: Settings, source: data.Source, noisy: data.NoisyData) -> Method:
     """Builds and compiles the model of a run; its first weights are a function of the seed."""
     keras.utils.set_random_seed(settings.seed)
+    with _dtype_policy(settings.precision):
+        return _compiled(settings, source, noisy)
+
+
+@contextlib.contextmanager
+def _dtype_policy(name: str) -> Iterator[None]:
+    """Sets Keras's dtype policy for what is built meanwhile; float32 leaves it as it is."""
+    before = keras.config.dtype_policy()
+    if name != "float32":  # for a user whose policy is float64
+        keras.config.set_dtype_policy(name)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def _compiled(settings: Settings, source: data.Source, noisy: data.NoisyData) -> Method:
     classifier = networks.build(
         settings.network,
         num_classes=source.num_classes,
@@ -105,6 +124,12 @@ def build_model(settings: Settings, source: data.Source, noisy: data.NoisyData) 
         )
     model.compile(**optimizers, metrics=[Accuracy()])
     return model
+
+
+def set_jit(model: keras.Model, jit: str) -> None:
+    """Says whether XLA compiles a compiled model's steps: `"on"`, `"off"`, or `"auto"` as it is."""
+    if jit != "auto":
+        model.jit_compile = jit == "on"
 
 
 def start(

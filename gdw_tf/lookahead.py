@@ -24,6 +24,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from gdw_tf import loss_scale
+
 
 class ForwardPass:
     """A training-mode forward pass whose logit gradients can be pulled back more than once.
@@ -54,6 +56,7 @@ class ForwardPass:
         *,
         variables: Sequence[keras.Variable] | None = None,
         regularization_gradient: tf.Tensor | None = None,
+        scale: tf.Tensor | None = None,
     ) -> list[tf.Tensor]:
         """Pulls a gradient on the logits back to the weights: J(z)^T u.
 
@@ -62,10 +65,14 @@ class ForwardPass:
             variables: those of `self.variables` to pull it back to, and no further; default all.
             regularization_gradient: the factor by which the regularisers' gradient is added;
                 left out by default.
+            scale: factor under which the pass runs in half precision, see `gdw_tf.loss_scale`;
+                default none.
 
         Returns:
             One dense tensor a variable; zeros where the logits do not depend on it.
         """
+        if scale is not None:
+            logit_gradient = loss_scale.scaled(logit_gradient, scale)
         targets = [self._raw_logits]
         output_gradients = [tf.cast(logit_gradient, self._raw_logits.dtype)]
         if regularization_gradient is not None and self.regularization is not None:
@@ -79,7 +86,8 @@ class ForwardPass:
             unconnected_gradients=tf.UnconnectedGradients.ZERO,
         )
         # Embeddings answer with IndexedSlices; the virtual step needs plain arithmetic.
-        return [tf.convert_to_tensor(gradient) for gradient in gradients]
+        gradients = [tf.convert_to_tensor(gradient) for gradient in gradients]
+        return gradients if scale is None else loss_scale.unscaled(gradients, scale)
 
 
 def virtual_logits(

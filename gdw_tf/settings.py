@@ -54,6 +54,9 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "csv": _CIFAR | _NO_NOISE | {"num_meta": None, "network": "resnet18"},
 }
 
+PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+"""Dtype policies of Keras that a classifier is trained under."""
+
 MIN_SIDE = 8
 """Pixels of the shortest side: networks halve images, and random crops mirror their edges."""
 MAX_SIDE = 4096
@@ -94,6 +97,7 @@ class Settings:
     base_loss: str = "cross_entropy"
     network: str
     synchronized_batch_norm: bool = False
+    precision: str = "float32"
     epochs: int
     steps_per_epoch: int | None = None
     batch_size: int = 100
@@ -133,6 +137,7 @@ class Settings:
             "base_loss": losses.names(),
             "meta_loss": tuple(META_LOSSES),
             "network": networks.names(),
+            "precision": PRECISIONS,
         }.items():
             _check(name, getattr(self, name), getattr(self, name) in allowed, ", ".join(allowed))
         for name in (

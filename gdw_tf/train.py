@@ -60,6 +60,7 @@ def main(argv: list[str]) -> None:
         with strategy.scope():
             model, initial_epoch = _model(settings, source, noisy, workdir)
         strategies.check_agreement(strategy, initial_epoch)
+        experiment.set_jit(model, train_flags.JIT.value)
         if is_chief:
             workdir.create(
                 [*flag_lines(settings), *train_flags.location_lines()],
@@ -72,6 +73,7 @@ def main(argv: list[str]) -> None:
         workdir.write_description(describe.full_description(settings, noisy))
         workdir.drop_rows_from(initial_epoch)
         _announce(settings, noisy, workdir, initial_epoch)
+        print(f"{_devices(strategy)}; XLA {'compiles' if model.jit_compile else 'leaves'} the step")
     try:
         for part in rounds(settings, source, noisy, model, workdir, initial_epoch):
             _train(model, settings, source, part, workdir, is_chief)
@@ -189,6 +191,13 @@ def _announce(
     if initial_epoch:
         print(f"going on after epoch {initial_epoch}")
     sys.stdout.flush()
+
+
+def _devices(strategy: tf.distribute.Strategy) -> str:
+    """Says what the steps are taken on."""
+    kind = "CPU" if not tf.config.list_physical_devices("GPU") else "GPU"
+    count = strategy.num_replicas_in_sync
+    return kind if count == 1 else f"{count} replicas on {kind}s"
 
 
 def _wrong_labels(rate: float | None) -> str:

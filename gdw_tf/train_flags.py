@@ -15,7 +15,7 @@ from gdw_tf.classifiers import SCOPES
 from gdw_tf.data.meta_split import KINDS as META_KINDS
 from gdw_tf.data.noise import KINDS
 from gdw_tf.meta_losses import META_LOSSES
-from gdw_tf.settings import DEFAULTS, Settings, flag_line, resolve
+from gdw_tf.settings import DEFAULTS, PRECISIONS, Settings, flag_line, resolve
 from gdw_tf.strategies import STRATEGIES
 
 
@@ -62,6 +62,12 @@ STRATEGY = flags.DEFINE_enum(
     STRATEGIES,
     "Replicas that share every batch: none for one, mirrored for the GPUs of this machine, "
     "multi_worker for the machines that TF_CONFIG names.",
+)
+JIT = flags.DEFINE_enum(
+    "jit",
+    "auto",
+    ["auto", "on", "off"],
+    "Whether XLA compiles the step; auto: on an accelerator, where it is faster, not on a CPU.",
 )
 
 GROUPS = {
@@ -249,6 +255,12 @@ GROUPS = {
             False,
             "With several replicas: batch normalisation takes its statistics over all of them.",
         ),
+        flags.DEFINE_enum(
+            "precision",
+            "float32",
+            PRECISIONS,
+            "What the network computes in; weights, and what weighs examples, stay in float32.",
+        ),
         flags.DEFINE_integer("epochs", None, f"Number of epochs; {_by_dataset('epochs')}."),
         flags.DEFINE_integer(
             "steps_per_epoch", None, "Steps an epoch; by default one pass over the training set."
@@ -269,7 +281,7 @@ GROUPS = {
         ),
         flags.DEFINE_integer("seed", 0, "Seed of every random choice."),
     ],
-    "Run": [WORKDIR, RESUME, STRATEGY],
+    "Run": [WORKDIR, RESUME, STRATEGY, JIT],
 }
 
 

@@ -9,7 +9,7 @@ import gdw_tf
 from gdw_tf import benchmark, provenance
 from gdw_tf.settings import resolve
 
-PLATFORM = benchmark.Platform(classes=10, threads=None, jit="off", precision="float32")
+PLATFORM = benchmark.Platform(classes=10, threads=None, jit="off")
 SMALL = {
     "dataset": "cifar10",
     "network": "small_cnn_without_dropout",

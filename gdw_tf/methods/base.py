@@ -59,6 +59,7 @@ class Method(DistributedModel):
         seed: seed of the order in which `fit` takes arrays; by default drawn from Python's
             generator, which `keras.utils.set_random_seed` sets.
         name: the model's name.
+        dtype: the dtype policy; default Keras's. Under `"mixed_float16"` gradients are scaled.
 
     Raises:
         TypeError: `classifier` is not a Keras model; `seed` is not an integer.
@@ -72,9 +73,14 @@ class Method(DistributedModel):
     needs_meta_set = False
 
     def __init__(
-        self, classifier: keras.Model, *, seed: int | None = None, name: str | None = None
+        self,
+        classifier: keras.Model,
+        *,
+        seed: int | None = None,
+        name: str | None = None,
+        dtype: Any = None,
     ) -> None:
-        super().__init__(name=name)
+        super().__init__(name=name, dtype=dtype)
         classifiers.check_not_softmax(classifier)
         self.classifier = classifier
         self.seed = random.randrange(2**31) if seed is None else check_integer("seed", seed, 0)
@@ -426,6 +432,7 @@ class Method(DistributedModel):
             "classifier": keras.saving.serialize_keras_object(self.classifier),
             "seed": self.seed,
             "name": self.name,
+            "dtype": keras.saving.serialize_keras_object(self.dtype_policy),
             **{
                 name: keras.saving.serialize_keras_object(getattr(self, name))
                 for name in self.option_names
@@ -450,9 +457,10 @@ class Method(DistributedModel):
 
     def build_optimizers(self) -> None:
         """Creates the optimizer's variables, for the weights of the networks alone."""
-        self.optimizer.build(
-            [variable for network in self.networks for variable in network.trainable_variables]
-        )
+        if not self.optimizer.built:  # one that scales the loss builds its scale anew otherwise
+            self.optimizer.build(
+                [variable for network in self.networks for variable in network.trainable_variables]
+            )
 
     def save_own_variables(self, store: Any) -> None:
         """Stores what is remembered, and the random state of dropout, which Keras leaves out."""
@@ -490,8 +498,10 @@ class Method(DistributedModel):
         self.build_optimizers()
         return num_classes
 
-    def make_late_variable(self, name: str, shape: tuple[int, ...]) -> keras.Variable:
-        """Gives the attribute `name` its variable, zero at the start, where it has none yet.
+    def make_late_variable(
+        self, name: str, shape: tuple[int, ...], initial: float = 0.0
+    ) -> keras.Variable:
+        """Gives the attribute `name` its variable, where it has none yet.
 
         It is one of `late_variables`: those whose shape is not known before `fit` sees the data, or
         a saved model is loaded, and which are saved with the model.
@@ -499,7 +509,7 @@ class Method(DistributedModel):
         if getattr(self, name) is None:
             variable = self.add_weight(
                 shape=shape,
-                initializer="zeros",
+                initializer=keras.initializers.Constant(initial),
                 # In float32 under any mixed-precision policy, as all that is learned of weights.
                 dtype=keras.config.floatx(),
                 trainable=False,

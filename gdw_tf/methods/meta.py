@@ -31,7 +31,7 @@ from typing import Any, NamedTuple
 import keras
 import tensorflow as tf
 
-from gdw_tf import classifiers, replicas
+from gdw_tf import classifiers, loss_scale, replicas
 from gdw_tf.batch import Batch
 from gdw_tf.checks import check_integer, check_number
 from gdw_tf.class_gradients import ClassGradients, class_gradients
@@ -50,7 +50,7 @@ class MetaStep(NamedTuple):
         updated_outer: phi', of the same shape.
         meta_loss: L, a scalar; zero in a step without.
         meta_accuracy: accuracy of the virtual model on the meta batch, a scalar; zero without.
-        is_measured: one; zero in a step without.
+        is_measured: one; zero in a step without, or with one that is not finite in float16.
     """
 
     outer: tf.Tensor
@@ -73,8 +73,11 @@ class MetaMethod(Method):
         meta_every: k: a meta gradient in every k-th step; default 1.
         meta_loss: L, by its name in `gdw_tf.meta_losses`: `"cross_entropy"` (default), or `"mae"`
             for a meta set with wrong labels in it.
-        seed: seed of the order in which `fit` takes arrays.
-        name: the model's name.
+        **kwargs: `seed`, `name`, `dtype` of `Method`.
+
+    Attributes:
+        skipped_meta_steps: the number of steps whose meta gradient was not finite and taught
+            nothing, a scalar variable; `None` where gradients are not scaled (`gdw_tf.loss_scale`).
 
     Raises:
         TypeError: `classifier` is not a Keras model; an option is of another type.
@@ -82,6 +85,12 @@ class MetaMethod(Method):
     """
 
     option_names = ("virtual_lr", "virtual_scope", "meta_every", "meta_loss")
+    late_variables = (
+        *Method.late_variables,
+        "meta_loss_scale",
+        "finite_meta_steps",
+        "skipped_meta_steps",
+    )
     reported = ("meta_loss", "meta_accuracy")
     needs_meta_set = True
 
@@ -93,10 +102,9 @@ class MetaMethod(Method):
         virtual_scope: str = "all",
         meta_every: int = 1,
         meta_loss: str = "cross_entropy",
-        seed: int | None = None,
-        name: str | None = None,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(classifier, seed=seed, name=name)
+        super().__init__(classifier, **kwargs)
         if virtual_lr is not None:
             check_number("virtual_lr", virtual_lr, 0.0, exclusive=True)
         self.virtual_lr = virtual_lr
@@ -105,6 +113,9 @@ class MetaMethod(Method):
             classifiers.variables_in_scope(classifier, virtual_scope)
         self.meta_every = check_integer("meta_every", meta_every, 1)
         self.meta_loss = check_meta_loss(meta_loss)
+        self.meta_loss_scale: keras.Variable | None = None
+        self.finite_meta_steps: keras.Variable | None = None
+        self.skipped_meta_steps: keras.Variable | None = None
 
     # What a method says.
 
@@ -180,6 +191,7 @@ class MetaMethod(Method):
         outer_variables = self.outer_variables
         outer_values = [variable.value for variable in outer_variables]
         moving = classifiers.variables_in_scope(self.classifier, self.virtual_scope)
+        scale = None if self.meta_loss_scale is None else self.meta_loss_scale.value
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(outer_values)
             outer = self.outer_parameters(batch, gradients)
@@ -190,29 +202,56 @@ class MetaMethod(Method):
             meta_logits = virtual_logits(
                 self.classifier,
                 moving,
-                replicas.total(forward.gradients(virtual_gradient, variables=moving)),
+                replicas.total(forward.gradients(virtual_gradient, variables=moving, scale=scale)),
                 virtual_lr,
                 meta_batch.inputs,
             )
             meta_loss = META_LOSSES[self.meta_loss](
                 meta_logits, meta_batch.labels, meta_batch.sample_weight
             )
-            share_of_meta_loss = meta_batch.share * meta_loss
-        meta_gradient, *outer_gradients = tape.gradient(
-            share_of_meta_loss,
+            differentiated = meta_batch.share * meta_loss
+            if scale is not None:
+                differentiated *= scale
+        meta_gradients = tape.gradient(
+            differentiated,
             [outer, *outer_values],
             unconnected_gradients=tf.UnconnectedGradients.ZERO,
         )
-        if outer_variables:
-            self.weight_optimizer.apply(outer_gradients, outer_variables)
+        is_measured = tf.ones_like(meta_loss)
+        if scale is None:
+            meta_gradient, *outer_gradients = meta_gradients
+            if outer_variables:
+                self.weight_optimizer.apply(outer_gradients, outer_variables)
+        else:
+            is_finite = loss_scale.all_finite(meta_gradients)
+            meta_gradient, *outer_gradients = (
+                tf.where(is_finite, gradient / scale, tf.zeros_like(gradient))
+                for gradient in meta_gradients
+            )
+            if outer_variables:
+                loss_scale.apply_if(
+                    is_finite, self.weight_optimizer, outer_gradients, outer_variables
+                )
+            self._move_scale(is_finite)
+            is_measured = tf.cast(is_finite, meta_loss.dtype)
+            meta_loss = tf.where(is_finite, meta_loss, 0.0)
         return MetaStep(
             outer=outer,
             meta_gradient=meta_gradient,
             updated_outer=self.updated_outer_parameters(batch, gradients, outer, meta_gradient),
             meta_loss=meta_loss,
             meta_accuracy=accuracy(meta_logits, meta_batch.labels),
-            is_measured=tf.ones_like(meta_loss),
+            is_measured=is_measured,
         )
+
+    def _move_scale(self, is_finite: tf.Tensor) -> None:
+        """Counts a step whose meta gradient is finite or not, and fits the scale to it."""
+        scale, finite_steps = loss_scale.moved(
+            self.meta_loss_scale.value, self.finite_meta_steps.value, is_finite
+        )
+        self.meta_loss_scale.assign(scale)
+        self.finite_meta_steps.assign(finite_steps)
+        self.skipped_meta_steps.assign_add(1.0 - tf.cast(is_finite, scale.dtype))
 
     def _step_without_meta(self, batch: Batch, gradients: ClassGradients) -> MetaStep:
         """Takes the step with the outer model as it stands."""
@@ -279,6 +318,10 @@ class MetaMethod(Method):
         }
 
     def build_optimizers(self) -> None:
-        """Creates the variables of both optimizers."""
+        """Creates the variables of both optimizers, and the scale of the meta loss in float16."""
         super().build_optimizers()
         self.weight_optimizer.build(self.outer_variables)
+        if isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer):
+            self.make_late_variable("meta_loss_scale", (), loss_scale.INITIAL_SCALE)
+            self.make_late_variable("finite_meta_steps", ())
+            self.make_late_variable("skipped_meta_steps", ())

@@ -319,3 +319,21 @@ def test_the_module_runs_as_a_program(tmp_path):
     wrong = run("--dataset=digitz", f"--workdir={tmp_path / 'run'}")
     assert wrong.returncode == 2
     assert "error: dataset is out of range. Received: dataset=digitz" in wrong.stderr
+
+
+def test_a_run_in_half_precision_goes_on_in_it(train, tmp_path):
+    workdir, flags = tmp_path / "run", ("--precision=mixed_bfloat16", "--train_examples=100")
+    first = train(workdir, *flags, "--epochs=1", "--jit=off")
+    assert first.code == 0, first.err
+    assert "CPU; XLA leaves the step" in first.out
+    model = keras.models.load_model(workdir / "checkpoints" / "latest.keras")
+    network = model.classifier.get_layer("network")
+    assert network.get_layer("features").compute_dtype == "bfloat16"
+    assert {variable.dtype for variable in model.trainable_variables} == {"float32"}
+    assert keras.config.dtype_policy().name == "float32"
+
+
+def test_xla_compiles_the_step_where_it_is_told_to(train, tmp_path):
+    finished = train(tmp_path / "run", "--train_examples=100", "--epochs=1", "--jit=on")
+    assert finished.code == 0, finished.err
+    assert "CPU; XLA compiles the step" in finished.out
