@@ -1,7 +1,7 @@
 """Times the training steps of methods beside stock Keras's, and says what they cost.
 
 Usage: python -m gdw_tf.benchmark [--methods=keras,ce,mw_net,gdw] [--rounds=30]
-       [flags of gdw_tf.train]
+       [--sweep=classes=10,100,1000] [flags of gdw_tf.train]
 
 Steps are taken in turn in one process, one of each method and again from the first, so that what
 slows the machine down slows all of them; medians are printed, and their ratio to `keras`: the same
@@ -10,6 +10,9 @@ network with Keras's own layers, optimizer and `fit`. A method may have flags of
 32 pixels in batches of 100 and, from the meta set, 100 more. Peak memory is that of a process of
 its own for each method, TensorFlow included. The bound is the time that the floating-point
 operations of a step would take at the rate of a large matrix product on this machine.
+
+--sweep times all of that for several values of a flag, such as --sweep=batch_size=25,100,400,
+--sweep=network=resnet8,resnet32,resnet56 or --sweep=classes=10,100,1000.
 """
 
 from __future__ import annotations
@@ -22,7 +25,7 @@ import resource
 import shlex
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,6 +50,9 @@ if TYPE_CHECKING:
 STOCK = "keras"
 ROUNDS = flags.DEFINE_integer("rounds", 30, "Steps of each method to time.", lower_bound=1)
 CLASSES = flags.DEFINE_integer("classes", 10, "Number of classes.", lower_bound=2)
+SWEEP = flags.DEFINE_string(
+    "sweep", None, "NAME=V1,V2,...: values of a flag of training, or of classes, to time."
+)
 THREADS = flags.DEFINE_integer("threads", None, "Threads; default one a core.", lower_bound=1)
 JSON = flags.DEFINE_string("json", None, "File to write the rows to, as a list.")
 PLOT = flags.DEFINE_string("plot", None, "Picture to write.")
@@ -64,14 +70,34 @@ class Platform:
     """What a step is compiled for and run with.
 
     Attributes:
-        classes: number of classes.
         threads: of TensorFlow; `None` for one a core.
         jit: `"auto"`, `"on"` or `"off"`.
     """
 
-    classes: int
     threads: int | None
     jit: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """Steps to time.
+
+    Attributes:
+        method: as it was given.
+        settings: of the training whose steps they are.
+        classes: number of classes.
+        sweep: the value of the sweep, `NAME=VALUE`; empty without one.
+    """
+
+    method: str
+    settings: Settings
+    classes: int
+    sweep: str = ""
+
+    @property
+    def is_stock(self) -> bool:
+        """Whether they are stock Keras's."""
+        return self.method == STOCK
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,6 +106,7 @@ class Row:
 
     Attributes:
         method: as it was given.
+        sweep: the value of the sweep, `NAME=VALUE`; empty without one.
         meta_gradient: `"exact"`, or the flags that make it cheaper; `"none"` without one.
         median_step_seconds: of the steps timed.
         ratio_to_plain: that over stock Keras's; `None` where that was not timed.
@@ -91,6 +118,7 @@ class Row:
     """
 
     method: str
+    sweep: str
     meta_gradient: str
     median_step_seconds: float
     ratio_to_plain: float | None
@@ -108,42 +136,79 @@ def main(argv: list[str]) -> None:
         if PLOT.value:
             check_matplotlib()
         names = METHODS.value if METHODS.present else [STOCK, "ce", "mw_net", "gdw"]
-        of_method = {name: settings_of(name) for name in names}
-        platform = Platform(CLASSES.value, THREADS.value, train_flags.JIT.value)
+        cases = cases_of(names, SWEEP.value, CLASSES.value)
+        platform = Platform(THREADS.value, train_flags.JIT.value)
         prepare(platform)
         # First, because a process begins with the peak memory of the one that started it.
-        peaks = {name: peak_memory(name, of_method[name], platform) for name in of_method}
-    steps = {name: Step(name, settings, platform) for name, settings in of_method.items()}
+        peaks = [peak_memory(case, platform) for case in cases]
+    steps = [Step(case, platform) for case in cases]
     seconds = median_seconds(steps, ROUNDS.value)
+    medians = list(zip(cases, seconds, strict=True))
+    of_stock = {case.sweep: median for case, median in medians if case.is_stock}
     rates = {
         precision: matrix_product_rate(precision)
-        for precision in {settings.precision for settings in of_method.values()}
+        for precision in {case.settings.precision for case in cases}
     }
     rows = []
-    for name, step in steps.items():
-        median, operations = seconds[name], step.floating_point_operations()
-        rate = rates[of_method[name].precision]
+    for case, step, median, peak in zip(cases, steps, seconds, peaks, strict=True):
+        operations, rate = step.floating_point_operations(), rates[case.settings.precision]
         rows.append(
             Row(
-                method=name,
+                method=case.method,
+                sweep=case.sweep,
                 meta_gradient=step.meta_gradient,
                 median_step_seconds=median,
-                ratio_to_plain=median / seconds[STOCK] if STOCK in seconds else None,
-                images_per_second=step.batch_size / median,
-                peak_memory_bytes=peaks[name],
+                ratio_to_plain=median / of_stock[case.sweep] if of_stock else None,
+                images_per_second=case.settings.batch_size / median,
+                peak_memory_bytes=peak,
                 floating_point_operations=operations,
                 share_of_bound=operations / rate / median if operations is not None else None,
             )
         )
-    print(markdown(rows, ROUNDS.value, platform))
+    print(markdown(rows, ROUNDS.value, platform, CLASSES.value))
     if JSON.value:
         Path(JSON.value).write_text(json.dumps([dataclasses.asdict(row) for row in rows], indent=1))
     if PLOT.value:
         picture(rows).savefig(PLOT.value, dpi=100)
 
 
-def settings_of(name: str) -> Settings:
+def cases_of(names: Sequence[str], sweep: str | None, classes: int) -> list[Case]:
+    """The steps to time: of every method for every value of the sweep.
+
+    Raises:
+        ValueError: there is no such method, or it takes no steps; a sweep that cannot be read.
+        flags.Error: a value of the sweep cannot be read.
+    """
+    if not sweep:
+        return [Case(name, settings_of(name), classes) for name in names]
+    flag, _, values = sweep.partition("=")
+    swept = {field.name for field in dataclasses.fields(Settings)} - {"method", "seed"}
+    if flag not in {"classes", *swept} or not values:
+        raise ValueError(
+            f"sweep must be NAME=V1,V2,... Received: sweep={sweep}; allowed: classes, or a setting "
+            "of training but method and seed, as in batch_size=25,100,400."
+        )
+    if flag == "classes":
+        if not all(value.isdecimal() and int(value) >= 2 for value in values.split(",")):
+            raise ValueError(f"classes must be numbers from 2 on. Received: sweep={sweep}")
+        return [
+            Case(name, settings_of(name), int(value), f"classes={value}")
+            for value in values.split(",")
+            for name in names
+        ]
+    return [
+        Case(name, settings_of(name, f"{flag}={value}"), classes, f"{flag}={value}")
+        for value in values.split(",")
+        for name in names
+    ]
+
+
+def settings_of(name: str, *assignments: str) -> Settings:
     """The settings of a method by its name, those of CIFAR-10 where nothing else is said.
+
+    Args:
+        name: the method's, with flags of its own, or `STOCK`.
+        *assignments: flags beside the command line's, `NAME=VALUE`.
 
     Raises:
         ValueError: there is no such method, or it takes no steps.
@@ -152,7 +217,7 @@ def settings_of(name: str) -> Settings:
     if contender.method in WITHOUT_RUNS:
         raise ValueError(f"methods names one that takes no steps of its own. Received: {name}")
     dataset = () if flags.FLAGS["dataset"].present else ("dataset=cifar10",)
-    return contender.settings("0", dataset)
+    return contender.settings("0", (*dataset, *assignments))
 
 
 def prepare(platform: Platform) -> None:
@@ -166,31 +231,29 @@ class Step:
     """Training steps, as `fit` takes them, always on the same random batches.
 
     Args:
-        name: the method's, or `STOCK`.
-        settings: its settings.
+        case: which.
         platform: what to compile them for.
 
     Attributes:
         meta_gradient: see `Row`.
-        batch_size: number of training images.
     """
 
-    def __init__(self, name: str, settings: Settings, platform: Platform) -> None:
-        source = random_source(settings, platform.classes)
+    def __init__(self, case: Case, platform: Platform) -> None:
+        settings = case.settings
+        source = random_source(settings, case.classes)
         noisy = experiment.prepare_data(settings, source)
         streams = experiment.batch_streams(settings, source, noisy, initial_epoch=0)
         pair = next(iter(tf.data.Dataset.zip(streams)))
         model = experiment.build_model(settings, source, noisy)
-        self.batch_size = settings.batch_size
         self.meta_gradient = "none"
         self._steps_per_round = 1
-        if name == STOCK:
+        if case.is_stock:
             model, pair = stock(model.classifier, settings), pair[0][:2]
         elif isinstance(model, MetaMethod):
             self.meta_gradient = meta_gradient(settings)
             self._steps_per_round = settings.meta_every
         experiment.set_jit(model, platform.jit)
-        if name != STOCK:
+        if not case.is_stock:
             experiment.start(model, streams, len(noisy.y_train))
         model.make_train_function()
         self._model, self._pair = model, pair
@@ -272,13 +335,10 @@ def meta_gradient(settings: Settings) -> str:
     return ", ".join(cheaper) or "exact"
 
 
-def median_seconds(steps: Mapping[str, Step], rounds: int) -> dict[str, float]:
-    """Takes steps in turn, one of each method a round, and answers each one's median time."""
-    times: dict[str, list[float]] = {name: [] for name in steps}
-    for _ in range(WARM_UP + rounds):
-        for name, step in steps.items():
-            times[name].append(step.seconds())
-    return {name: float(np.median(values[WARM_UP:])) for name, values in times.items()}
+def median_seconds(steps: Sequence[Step], rounds: int) -> list[float]:
+    """Takes steps in turn, one of each kind a round, and answers each one's median time."""
+    times = [[step.seconds() for step in steps] for _ in range(WARM_UP + rounds)]
+    return np.median(times[WARM_UP:], axis=0).tolist()
 
 
 def matrix_product_rate(policy: str) -> float:
@@ -293,22 +353,22 @@ def matrix_product_rate(policy: str) -> float:
     return 2 * side**3 / float(np.median(times[WARM_UP:]))
 
 
-def peak_memory(name: str, settings: Settings, platform: Platform) -> int:
+def peak_memory(case: Case, platform: Platform) -> int:
     """Peak memory in bytes of a process that takes a few steps."""
     context = multiprocessing.get_context("spawn")
     with concurrent.futures.ProcessPoolExecutor(1, context) as pool:
-        return pool.submit(_peak_memory_here, name, settings, platform).result()
+        return pool.submit(_peak_memory_here, case, platform).result()
 
 
-def _peak_memory_here(name: str, settings: Settings, platform: Platform) -> int:
+def _peak_memory_here(case: Case, platform: Platform) -> int:
     prepare(platform)
-    step = Step(name, settings, platform)
+    step = Step(case, platform)
     for _ in range(MEMORY_STEPS):
         step.seconds()
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * MEMORY_UNIT
 
 
-def markdown(rows: Sequence[Row], rounds: int, platform: Platform) -> str:
+def markdown(rows: Sequence[Row], rounds: int, platform: Platform, classes: int) -> str:
     """The table, with what it was made by."""
     lines = [
         "| method | meta gradient | seconds a step | of keras | images a second | peak MiB | "
@@ -318,7 +378,7 @@ def markdown(rows: Sequence[Row], rounds: int, platform: Platform) -> str:
     for row in rows:
         operations, share = row.floating_point_operations, row.share_of_bound
         cells = [
-            row.method,
+            f"{row.method}, {row.sweep}" if row.sweep else row.method,
             row.meta_gradient,
             f"{row.median_step_seconds:.4f}",
             f"{row.ratio_to_plain:.2f}" if row.ratio_to_plain else "",
@@ -332,7 +392,7 @@ def markdown(rows: Sequence[Row], rounds: int, platform: Platform) -> str:
     lines += [
         "",
         f"Medians of {rounds} steps, taken in turn; threads: {threads}; jit: {platform.jit}; "
-        f"{platform.classes} classes. {made_by()}",
+        f"{classes} classes unless said otherwise. {made_by()}",
         "",
         f"    python -m gdw_tf.benchmark {shlex.join(sys.argv[1:])}",
     ]
@@ -340,9 +400,19 @@ def markdown(rows: Sequence[Row], rounds: int, platform: Platform) -> str:
 
 
 def picture(rows: Sequence[Row]) -> Figure:
-    """Draws the time of a step of each method."""
+    """Draws the time of a step of each method, over the values of a sweep where there is one."""
     from matplotlib.figure import Figure
 
+    if rows[0].sweep:
+        figure = Figure(figsize=(7, 4), layout="constrained")
+        axes = figure.subplots()
+        for method in dict.fromkeys(row.method for row in rows):
+            own = [row for row in rows if row.method == method]
+            values = [row.sweep.partition("=")[2] for row in own]
+            axes.plot(values, [row.median_step_seconds for row in own], "o-", label=method)
+        axes.set(xlabel=rows[0].sweep.partition("=")[0], ylabel="seconds a step, median", ylim=0)
+        axes.legend()
+        return figure
     figure = Figure(figsize=(7, 1 + 0.3 * len(rows)), layout="constrained")
     axes = figure.subplots()
     bars = axes.barh(
@@ -359,5 +429,5 @@ def picture(rows: Sequence[Row]) -> Figure:
 
 
 if __name__ == "__main__":
-    options = [METHODS, ROUNDS, CLASSES, THREADS, JSON, PLOT]
+    options = [METHODS, ROUNDS, CLASSES, SWEEP, THREADS, JSON, PLOT]
     cli.run(main, doc=__doc__, groups={"Benchmark": options, **train_flags.GROUPS})

@@ -9,7 +9,7 @@ import gdw_tf
 from gdw_tf import benchmark, provenance
 from gdw_tf.settings import resolve
 
-PLATFORM = benchmark.Platform(classes=10, threads=None, jit="off")
+PLATFORM = benchmark.Platform(threads=None, jit="off")
 SMALL = {
     "dataset": "cifar10",
     "network": "small_cnn_without_dropout",
@@ -22,7 +22,8 @@ SMALL = {
 
 def step(name: str, **changes) -> benchmark.Step:
     method = "ce" if name == benchmark.STOCK else name
-    return benchmark.Step(name, resolve(**SMALL | changes, method=method), PLATFORM)
+    settings = resolve(**SMALL | changes, method=method)
+    return benchmark.Step(benchmark.Case(name, settings, classes=10), PLATFORM)
 
 
 def forward_operations(batch: int) -> tuple[int, int]:
@@ -73,8 +74,8 @@ def test_medians_are_of_steps_taken_in_turn():
             taken.append(self.name)
             return self.times.pop(0)
 
-    steps = {"a": Fake("a", [1.0, 9.0, 2.0]), "b": Fake("b", [5.0, 4.0, 3.0])}
-    assert benchmark.median_seconds(steps, 3) == {"a": 2.0, "b": 4.0}
+    steps = [Fake("a", [1.0, 9.0, 2.0]), Fake("b", [5.0, 4.0, 3.0])]
+    assert benchmark.median_seconds(steps, 3) == [2.0, 4.0]
     assert "".join(taken) == "ab" * (benchmark.WARM_UP + 3)
 
 
@@ -96,6 +97,7 @@ def test_stock_keras_has_the_layers_and_the_optimizer_of_keras():
 def row(**changes) -> benchmark.Row:
     values = {
         "method": "gdw",
+        "sweep": "",
         "meta_gradient": "exact",
         "median_step_seconds": 0.5,
         "ratio_to_plain": 2.5,
@@ -120,10 +122,22 @@ def test_table():
         ],
         30,
         PLATFORM,
+        10,
     ).splitlines()
     assert lines[2] == "| gdw | exact | 0.5000 | 2.50 | 200 | 3072 | 21.0 | 42% |"
     assert lines[3] == "| ce | exact | 0.5000 |  | 200 | 3072 |  |  |"
     assert provenance.made_by() in lines[5]
+
+
+def test_picture_of_a_sweep_has_a_line_for_each_method():
+    rows = [
+        row(method=method, sweep=f"classes={classes}", median_step_seconds=seconds)
+        for method, seconds in (("gdw", 0.5), ("keras", 0.2))
+        for classes in (10, 100)
+    ]
+    axes = benchmark.picture(rows).axes[0]
+    assert [line.get_ydata().tolist() for line in axes.lines] == [[0.5, 0.5], [0.2, 0.2]]
+    assert axes.get_xlabel() == "classes"
 
 
 def test_picture_has_a_bar_for_each_method():

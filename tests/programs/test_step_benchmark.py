@@ -43,12 +43,32 @@ def test_costs_are_printed_written_and_drawn(run_program, tmp_path):
     assert plot.read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.parametrize("sweep", ["classes=4,8", "batch_size=4,6"])
+def test_a_sweep_times_every_method_for_every_value(run_program, tmp_path, sweep):
+    rows_file = tmp_path / "rows.json"
+    finished = run_program(
+        "benchmark", *SMALL, "--methods=keras,ce", f"--sweep={sweep}", f"--json={rows_file}"
+    )
+    assert finished.code == 0, finished.err
+    rows = json.loads(rows_file.read_text())
+    name, values = sweep.split("=")
+    expected = [(m, f"{name}={v}") for v in values.split(",") for m in ("keras", "ce")]
+    assert [(row["method"], row["sweep"]) for row in rows] == expected
+    for stock, plain in (rows[:2], rows[2:]):
+        assert plain["ratio_to_plain"] == pytest.approx(
+            plain["median_step_seconds"] / stock["median_step_seconds"]
+        )
+
+
 @pytest.mark.parametrize(
     "flag, message",
     [
         ("--methods=svc", "Received: svc"),
         ("--methods=nonsense", "Received: nonsense"),
         ("--methods=gdw:memory=2", "memory=2"),
+        ("--sweep=depth=8", "sweep=depth=8"),
+        ("--sweep=classes=1", "sweep=classes=1"),
+        ("--sweep=batch_size=x", "batch_size"),
     ],
 )
 def test_what_cannot_be_timed_is_said_at_once(run_program, flag, message):
