@@ -6,6 +6,8 @@ Everything here works around Keras 3.15 and reaches into names that are private 
 - Keras builds metrics from a first batch, which it averages over the replicas. That fails for
   several workers, and for batches that are no `(x, y, sample_weight)`; the first replica's
   part will do.
+- At the end of an epoch Keras takes the logs of the last step, means of the replicas' own, where a
+  step does not log every metric.
 - Of several workers, Keras takes the mean of every log over its axis 0, which a scalar has not
   (tensorflow/tensorflow issue 72388).
 """
@@ -35,6 +37,14 @@ class DistributedModel(keras.Model):
                 data_batch = data_batch[0][:2]
         with strategy.scope():
             self._symbolic_build(data_batch=data_batch)
+
+    def _get_metrics_result_or_logs(self, logs: dict[str, Any]) -> dict[str, Any]:
+        """What an epoch logs: the metrics over all replicas, in the place of the last step's logs.
+
+        Keras does so only where the step logs every metric that there is.
+        """
+        results = self.get_metrics_result()
+        return {name: results.get(name, value) for name, value in logs.items()}
 
     def compute_metrics(
         self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None

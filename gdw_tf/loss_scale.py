@@ -13,9 +13,9 @@ are, so that the second is the only one in the two passes behind it. (Left to au
 differentiation, 1 / s would bring the product back to numbers that float16 cannot hold.)
 
 The scale s is the largest power of two that has not overflowed lately: a step whose meta gradient
-is not finite leaves all that is learned from it as it was, is counted, and halves s; 2000 finite
-steps in a row double it. Source of the rule: Micikevicius et al., "Mixed Precision Training",
-ICLR 2018, section 3.2.
+is not finite teaches nothing (the gradient counts as zero, the weight net stays as it was, memories
+fade), is counted, and halves s, down to 1; 2000 finite steps in a row double it. Source of the
+rule: Micikevicius et al., "Mixed Precision Training", ICLR 2018, section 3.2.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from gdw_tf import replicas
@@ -52,6 +53,19 @@ def all_finite(tensors: Sequence[tf.Tensor]) -> tf.Tensor:
     return replicas.total(tf.add_n(counts)) == 0.0
 
 
+def agreed(gradients: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+    """Gradients that are infinite on every replica where they are not finite on one of them.
+
+    Keras skips a step whose gradients are not finite, but each replica looks at its own.
+    """
+    if replicas.count() == 1:
+        return list(gradients)
+    is_finite = all_finite(gradients)
+    return [
+        tf.where(is_finite, gradient, tf.constant(np.inf, gradient.dtype)) for gradient in gradients
+    ]
+
+
 def apply_if(
     condition: tf.Tensor,
     optimizer: keras.optimizers.Optimizer,
@@ -78,5 +92,6 @@ def moved(
     """The scale, and the number of finite steps at it, after one more step; scalars."""
     finite_steps = tf.where(is_finite, finite_steps + 1.0, 0.0)
     is_to_double = finite_steps >= STEPS_TO_DOUBLE
-    scale = tf.where(is_finite, tf.where(is_to_double, 2.0 * scale, scale), 0.5 * scale)
+    halved = tf.maximum(0.5 * scale, 1.0)
+    scale = tf.where(is_finite, tf.where(is_to_double, 2.0 * scale, scale), halved)
     return scale, tf.where(is_to_double, 0.0, finite_steps)

@@ -9,8 +9,9 @@ batch is then summed over the replicas, too:
     actual step      J(z)^T u' / B                 all-reduced by the optimizer, of the same size
     class-level      sum|g| and the like           a few numbers
 
-N replicas take the step of one, but for the order of floating-point sums; a batch normalisation
-that is not synchronised has the statistics of each replica's part. The sum of the meta gradient is
+N replicas take the step of one, but for the order of floating-point sums. A batch normalisation
+that is not synchronised has the statistics of each replica's part, and moving averages of its own
+on each replica, of which the first replica's are saved. The sum of the meta gradient is
 nothing of its own: it is the derivative of the sum in the virtual step.
 
 On one replica, and outside of a strategy, these functions answer what they are given.
@@ -51,7 +52,7 @@ def shares(sizes: Sequence[tf.Tensor]) -> list[Any]:
     """
     if count() == 1:
         return [1.0] * len(sizes)
-    own = tf.cast(tf.stack(sizes), tf.float32)
+    own = tf.cast(tf.stack(sizes), tf.float64)
     return tf.unstack(own / total(own))
 
 
@@ -75,4 +76,4 @@ def own_part(values: tf.Tensor, like: tf.Tensor) -> tf.Tensor:
     sizes = joined(tf.shape(like)[:1])
     number = tf.distribute.get_replica_context().replica_id_in_sync_group
     start = tf.reduce_sum(sizes[:number])
-    return tf.reshape(values[start : start + tf.shape(like)[0]], [-1, *like.shape[1:]])
+    return tf.slice(values, [start, *([0] * (len(like.shape) - 1))], tf.shape(like))

@@ -31,7 +31,7 @@ LOST_WORKER = (
 """What TensorFlow raises, this or that, where the process of another worker has ended."""
 
 
-def strategy(name: str) -> tf.distribute.Strategy:
+def make(name: str) -> tf.distribute.Strategy:
     """Makes a strategy; that of several workers before anything else that TensorFlow does.
 
     Args:

@@ -10,6 +10,7 @@ a summary and the classifier as a SavedModel.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import platform
 import re
@@ -17,6 +18,7 @@ import resource
 import shlex
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +48,7 @@ def main(argv: list[str]) -> None:
             raise ValueError(f"All arguments are flags. Received: {' '.join(argv[1:])}")
         settings = train_flags.settings_from_flags()
         strategies.check(settings, train_flags.STRATEGY.value)
-        strategy = strategies.strategy(train_flags.STRATEGY.value)
+        strategy = strategies.make(train_flags.STRATEGY.value)
         is_chief = strategies.is_chief(strategy)
         workdir = Workdir(Path(train_flags.WORKDIR.value or _new_workdir(settings)))
         if is_chief:
@@ -59,7 +61,9 @@ def main(argv: list[str]) -> None:
         noisy = experiment.prepare_data(settings, source)
         with strategy.scope():
             model, initial_epoch = _model(settings, source, noisy, workdir)
-        strategies.check_agreement(strategy, initial_epoch)
+        model.check_replicas()
+        with _lost_worker_named(workdir):
+            strategies.check_agreement(strategy, initial_epoch)
         experiment.set_jit(model, train_flags.JIT.value)
         if is_chief:
             workdir.create(
@@ -75,18 +79,11 @@ def main(argv: list[str]) -> None:
         _announce(settings, noisy, workdir, initial_epoch)
         print(f"{_devices(strategy)}; XLA {'compiles' if model.jit_compile else 'leaves'} the step")
     try:
-        for part in rounds(settings, source, noisy, model, workdir, initial_epoch):
-            _train(model, settings, source, part, workdir, is_chief)
+        with _lost_worker_named(workdir):
+            for part in rounds(settings, source, noisy, model, workdir, initial_epoch):
+                _train(model, settings, source, part, workdir, is_chief)
     except FloatingPointError as error:
         cli.fail(f"{error} Training stopped; {_kept(workdir)}.")
-    except strategies.LOST_WORKER as error:
-        if train_flags.STRATEGY.value != "multi_worker":
-            raise
-        cli.fail(
-            f"Another worker is lost ({type(error).__name__}). Training stopped; {_kept(workdir)}; "
-            "start all workers again with --resume.",
-            code=1,
-        )
     if not is_chief:
         return
     model.export(str(workdir.export), verbose=False)
@@ -202,6 +199,22 @@ def _devices(strategy: tf.distribute.Strategy) -> str:
 
 def _wrong_labels(rate: float | None) -> str:
     return "labels as they are" if rate is None else f"{100 * rate:.1f} % wrong labels"
+
+
+@contextlib.contextmanager
+def _lost_worker_named(workdir: Workdir) -> Iterator[None]:
+    """Ends the program with one line where another worker has ended."""
+    try:
+        yield
+    except strategies.LOST_WORKER as error:
+        if train_flags.STRATEGY.value != "multi_worker":
+            raise
+        reason = next((line for line in error.message.splitlines() if "ollective" in line), "")
+        cli.fail(
+            f"Another worker is lost ({type(error).__name__}: {reason[:200]}). Training stopped; "
+            f"{_kept(workdir)}; start all workers again with --resume.",
+            code=1,
+        )
 
 
 def _kept(workdir: Workdir) -> str:

@@ -14,7 +14,6 @@ shift
 source "$(dirname "${BASH_SOURCE[0]}")/setup_environment.sh"
 set_up_environment
 
-cd "$repository"
 workers=$("$environment_python" - "$count" <<'PYTHON'
 import json, socket, sys
 

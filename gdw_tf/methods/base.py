@@ -20,7 +20,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from gdw_tf import classifiers, fit_data, replicas, serving
+from gdw_tf import classifiers, fit_data, loss_scale, replicas, serving
 from gdw_tf.batch import Batch
 from gdw_tf.callbacks import MetaEvaluation, ReportProgress
 from gdw_tf.checks import check_integer
@@ -105,12 +105,25 @@ class Method(DistributedModel):
         return [self.classifier]
 
     @property
-    def needs_one_replica(self) -> str:
+    def one_replica_because(self) -> str:
         """What keeps the method from several replicas of a strategy; empty where nothing does.
 
         A step under a strategy cannot take one of two branches that both update weights.
         """
         return ""
+
+    def check_replicas(self) -> None:
+        """Checks that the method works under the strategy that the model was made in; see `fit`.
+
+        Raises:
+            ValueError: it works on one replica, and there are more.
+        """
+        num_replicas = self.distribute_strategy.num_replicas_in_sync
+        if num_replicas > 1 and self.one_replica_because:
+            raise ValueError(
+                f"{self.one_replica_because} works on one replica: its steps are of two kinds. "
+                f"Received: a strategy of {num_replicas} replicas; allowed: 1."
+            )
 
     # Training.
 
@@ -164,7 +177,10 @@ class Method(DistributedModel):
         forward = ForwardPass(self.classifier, data[0][0])
         batch, meta_batch = _standardized(data, forward.logits)
         step = self.training_gradient(forward, batch, meta_batch)
-        self.optimizer.apply(*self.weight_gradients(forward, batch, meta_batch, step))
+        weight_gradients, variables = self.weight_gradients(forward, batch, meta_batch, step)
+        if isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer):
+            weight_gradients = loss_scale.agreed(weight_gradients)
+        self.optimizer.apply(weight_gradients, variables)
         loss = mean_cross_entropy(forward.logits, batch.labels, batch.sample_weight)
         # The order of arrays is drawn by the number of steps taken (`fit_data`): a step must
         # not be counted while its batch is still being drawn, which a graph is free to do. (A
@@ -224,7 +240,7 @@ class Method(DistributedModel):
     def update_step_metrics(self, step: dict[str, tf.Tensor], size: tf.Tensor) -> None:
         """Adds what is `reported` of a step of `size` examples to the epoch's means."""
         for name, metric in self.step_metrics.items():
-            metric.update_state(tf.reduce_mean(step[name]), sample_weight=size)
+            metric.update_state(mean(step[name]), sample_weight=size)
 
     def test_step(self, data: tuple[Any, ...]) -> dict[str, tf.Tensor]:
         """Evaluates one batch; what only training measures is left out."""
@@ -324,12 +340,7 @@ class Method(DistributedModel):
         callbacks = keras.tree.flatten(callbacks or [])
         if self.needs_meta_set and meta_data is None:
             raise ValueError(f"{type(self).__name__} needs a meta set. Received: meta_data=None")
-        num_replicas = self.distribute_strategy.num_replicas_in_sync
-        if num_replicas > 1 and self.needs_one_replica:
-            raise ValueError(
-                f"{self.needs_one_replica} works on one replica: its steps are of two kinds. "
-                f"Received: a strategy of {num_replicas} replicas; allowed: 1."
-            )
+        self.check_replicas()
         for name, size in (("batch_size", batch_size), ("meta_batch_size", meta_batch_size)):
             if size is not None:
                 check_integer(name, size, 1)
@@ -546,7 +557,12 @@ def mean_cross_entropy(
 def accuracy(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
     """The share of right answers among logits (B, C) with one-hot labels (B, C), a scalar."""
     right = tf.equal(tf.argmax(logits, axis=1), tf.argmax(labels, axis=1))
-    return tf.reduce_mean(tf.cast(right, logits.dtype))
+    return mean(tf.cast(right, logits.dtype))
+
+
+def mean(values: tf.Tensor) -> tf.Tensor:
+    """The mean of all numbers of a tensor; 0 of none, as for a replica without examples."""
+    return tf.math.divide_no_nan(tf.reduce_sum(values), tf.cast(tf.size(values), values.dtype))
 
 
 def _standardized(

@@ -114,7 +114,7 @@ class CoTeaching(Method):
     ) -> dict[str, Any]:
         """Of each network the gradient on the examples that the other one chose."""
         peer = ForwardPass(self.peer, batch.inputs)
-        size = tf.cast(tf.shape(batch.labels)[0], forward.logits.dtype) / batch.share
+        size = replicas.total(tf.cast(tf.shape(batch.labels)[0], forward.logits.dtype))
         kept_share = tf.cast(self.kept_share(), size.dtype)
         kept = tf.maximum(tf.round(kept_share * size), 1.0)
         losses, gradients = zip(

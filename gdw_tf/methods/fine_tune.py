@@ -54,7 +54,7 @@ class FineTune(CE):
         self.fine_tune_share = fine_tune_share
 
     @property
-    def needs_one_replica(self) -> str:
+    def one_replica_because(self) -> str:
         """The method as it is."""
         return "fine_tune"
 

@@ -40,6 +40,7 @@ from gdw_tf.labels import one_hot_labels
 from gdw_tf.lookahead import in_full_precision
 from gdw_tf.methods.base import Method
 from gdw_tf.methods.ce import CE
+from gdw_tf.metrics import Accuracy
 
 SMALLEST_PROBABILITY = 1e-8
 """Of a label given a class: an estimate of zero must not make a label impossible."""
@@ -194,7 +195,7 @@ class LossCorrection(Method):
         model = CE(self.classifier, seed=self.seed)
         model.compile(
             type(self.optimizer).from_config(self.optimizer.get_config()),
-            metrics=["accuracy"],
+            metrics=[Accuracy()],
             run_eagerly=self.run_eagerly,
             jit_compile=self.jit_compile,
             steps_per_execution=self.steps_per_execution,

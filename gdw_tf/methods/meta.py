@@ -37,7 +37,7 @@ from gdw_tf.checks import check_integer, check_number
 from gdw_tf.class_gradients import ClassGradients, class_gradients
 from gdw_tf.lookahead import ForwardPass, virtual_logits
 from gdw_tf.meta_losses import META_LOSSES, check_meta_loss
-from gdw_tf.methods.base import Method, accuracy, mean_over_batch
+from gdw_tf.methods.base import Method, accuracy, mean, mean_over_batch
 from gdw_tf.optimizers import CoupledAdam
 
 
@@ -153,7 +153,7 @@ class MetaMethod(Method):
     # The engine.
 
     @property
-    def needs_one_replica(self) -> str:
+    def one_replica_because(self) -> str:
         """`meta_every` above 1."""
         return f"meta_every={self.meta_every}" if self.meta_every > 1 else ""
 
@@ -271,7 +271,7 @@ class MetaMethod(Method):
         measured = step["is_measured"] * tf.cast(size, step["is_measured"].dtype)
         for name, metric in self.step_metrics.items():
             weight = measured if name in MetaMethod.reported else size
-            metric.update_state(tf.reduce_mean(step[name]), sample_weight=weight)
+            metric.update_state(mean(step[name]), sample_weight=weight)
 
     def current_virtual_lr(self) -> tf.Tensor:
         """The rate alpha of the virtual step, a scalar."""

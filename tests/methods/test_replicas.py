@@ -39,6 +39,10 @@ def test_synchronised_batch_normalisation_has_the_statistics_of_the_global_batch
     assert results["synchronized"] < 1e-12
 
 
+def test_float16_gradients_that_overflow_on_one_replica_are_skipped_on_all(results):
+    assert results["float16"] == [True, 0.5]
+
+
 def test_steps_of_two_kinds_are_refused(results):
     for start, error in zip(("fine_tune", "meta_every=2"), results["refused"], strict=True):
         assert error.startswith(f"{start} works on one replica")
