@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DOCS = Path(__file__).parents[1] / "docs"
+MARKERS = "oXs^vD<>Ph*"
 
 
 class Panel(NamedTuple):
@@ -103,15 +104,17 @@ def picture(panels: list[Panel]) -> Figure:
     """Draws accuracy over cost, a panel a setting."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(11, 8), layout="constrained")
+    figure = Figure(figsize=(10, 8), layout="constrained")
+    names = list(dict.fromkeys(name for panel in panels for name in panel.accuracies))
+    handles = {}
     for axes, panel in zip(figure.subplots(2, 2).flat, panels, strict=True):
-        for name, accuracy in panel.accuracies.items():
-            point = panel.costs[name], accuracy
-            is_gdw = name.startswith("gdw")
-            axes.plot(*point, "o" if is_gdw else "s", color="#0072B2" if is_gdw else "#999999")
-            axes.annotate(name, point, xytext=(4, 4), textcoords="offset points", fontsize=8)
+        for number, name in enumerate(names):
+            if name in panel.accuracies:
+                style = {"color": f"C{number % 10}", "marker": MARKERS[number % len(MARKERS)]}
+                point = panel.costs[name], panel.accuracies[name]
+                handles[name] = axes.scatter(*point, s=60, alpha=0.8, label=name, **style)
         axes.set(title=panel.title, xlabel="step, of stock Keras's", ylabel="test accuracy in %")
-        axes.margins(x=0.3, y=0.1)
+    figure.legend(handles=list(handles.values()), loc="outside lower center", ncols=3)
     return figure
 
 
