@@ -223,16 +223,7 @@ class MetaMethod(Method):
             if outer_variables:
                 self.weight_optimizer.apply(outer_gradients, outer_variables)
         else:
-            is_finite = loss_scale.all_finite(meta_gradients)
-            meta_gradient, *outer_gradients = (
-                tf.where(is_finite, gradient / scale, tf.zeros_like(gradient))
-                for gradient in meta_gradients
-            )
-            if outer_variables:
-                loss_scale.apply_if(
-                    is_finite, self.weight_optimizer, outer_gradients, outer_variables
-                )
-            self._move_scale(is_finite)
+            meta_gradient, is_finite = self._learn_if_finite(meta_gradients, scale)
             is_measured = tf.cast(is_finite, meta_loss.dtype)
             meta_loss = tf.where(is_finite, meta_loss, 0.0)
         return MetaStep(
@@ -244,14 +235,30 @@ class MetaMethod(Method):
             is_measured=is_measured,
         )
 
-    def _move_scale(self, is_finite: tf.Tensor) -> None:
-        """Counts a step whose meta gradient is finite or not, and fits the scale to it."""
+    def _learn_if_finite(
+        self, scaled_gradients: list[tf.Tensor], scale: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Takes step 6 by scaled gradients of phi and Theta, or none, and fits the scale to them.
+
+        Returns:
+            g without the scale, zero where one of them is not finite; whether all are finite.
+        """
+        is_finite = loss_scale.all_finite(scaled_gradients)
+        meta_gradient, *outer_gradients = (
+            tf.where(is_finite, gradient / scale, tf.zeros_like(gradient))
+            for gradient in scaled_gradients
+        )
+        if outer_gradients:
+            loss_scale.apply_if(
+                is_finite, self.weight_optimizer, outer_gradients, self.outer_variables
+            )
         scale, finite_steps = loss_scale.moved(
             self.meta_loss_scale.value, self.finite_meta_steps.value, is_finite
         )
         self.meta_loss_scale.assign(scale)
         self.finite_meta_steps.assign(finite_steps)
         self.skipped_meta_steps.assign_add(1.0 - tf.cast(is_finite, scale.dtype))
+        return meta_gradient, is_finite
 
     def _step_without_meta(self, batch: Batch, gradients: ClassGradients) -> MetaStep:
         """Takes the step with the outer model as it stands."""
