@@ -163,11 +163,16 @@ def batch_streams(
 
 
 def training_stream(
-    settings: Settings, source: data.Source, noisy: data.NoisyData, initial_epoch: int = 0
+    settings: Settings,
+    source: data.Source,
+    noisy: data.NoisyData,
+    initial_epoch: int = 0,
+    context: tf.distribute.InputContext | None = None,
 ) -> tf.data.Dataset:
     """The endless stream of training batches from the start of an epoch on.
 
-    A batch has all parts of `gdw_tf.batch.Batch`, the index of its examples among them.
+    A batch has all parts of `gdw_tf.batch.Batch`, the index of its examples among them. With the
+    context of one of several workers, the stream is that worker's parts of the batches.
     """
     # An epoch of so many steps need not be a whole pass over the training set.
     steps_per_pass = -(-len(noisy.y_train) // settings.batch_size)
@@ -182,17 +187,23 @@ def training_stream(
         augmentation=settings.augmentation(source.augment),
         num_classes=source.num_classes,
         initial_epoch=passes,
+        context=context,
     )
     training = training.map(lambda images, rest: (images, rest[0], None, rest[1]))
-    return training.skip(steps_into_pass)
+    return training.skip(steps_into_pass * data.Parts.of(context).here)
 
 
 def meta_stream(
-    settings: Settings, source: data.Source, noisy: data.NoisyData, initial_epoch: int = 0
+    settings: Settings,
+    source: data.Source,
+    noisy: data.NoisyData,
+    initial_epoch: int = 0,
+    context: tf.distribute.InputContext | None = None,
 ) -> tf.data.Dataset:
     """The endless stream of meta batches from the start of an epoch on.
 
-    Those of a pseudo-clean meta set, whose classes are of different sizes, are balanced.
+    Those of a pseudo-clean meta set, whose classes are of different sizes, are balanced. With the
+    context of one of several workers, the stream is that worker's parts of the batches.
 
     Raises:
         ValueError: there is no meta set, as long as a pseudo-clean one is not chosen.
@@ -208,4 +219,5 @@ def meta_stream(
         balanced=settings.meta_balanced or settings.meta == "pseudo",
         augment=settings.augmentation(source.augment).crop_and_flip,
         initial_epoch=initial_epoch,
+        context=context,
     )

@@ -1,5 +1,9 @@
 """From what `fit` is given, arrays or `tf.data`, to one stream of (training, meta) batches.
 
+Where several workers train together, each may make its own parts of the batches: then `fit` is
+given functions of a `tf.distribute.InputContext` that return the worker's stream, such as
+`gdw_tf.data.training_batches` with all but its `context`.
+
 Keras trains on one data set, so both streams are joined: every element is a pair of a training
 batch and a meta batch, each `(inputs, labels[, sample_weight])`. The meta data are repeated as
 long as it takes. For a method that remembers something of every example, a training batch has
@@ -43,24 +47,29 @@ class Arrays(NamedTuple):
         return len(self.labels)
 
 
-def read(
-    x: Any, y: Any = None, sample_weight: Any = None, *, name: str
-) -> Arrays | tf.data.Dataset:
+Data = Arrays | tf.data.Dataset
+
+
+def read(x: Any, y: Any = None, sample_weight: Any = None, *, name: str) -> Data:
     """Reads data as `fit` takes it.
 
     Args:
-        x: a `tf.data.Dataset` of batches, or inputs: an array or a dict, list or tuple of arrays.
+        x: a `tf.data.Dataset` of batches, or a function that returns one for the context of a
+            worker; or inputs: an array or a dict, list or tuple of arrays.
         y: labels where `x` is inputs.
         sample_weight: (N,) or `None`.
         name: how an error calls the data.
 
     Returns:
-        The data set as it is, or the arrays, whose lengths agree.
+        The data set as it is, the one of whole batches where there is a function, or the arrays,
+        whose lengths agree.
 
     Raises:
         TypeError: `x` is neither.
         ValueError: labels are missing, or given beside a data set; lengths differ; no examples.
     """
+    if callable(x):
+        x = x(tf.distribute.InputContext())
     if isinstance(x, tf.data.Dataset):
         if y is not None or sample_weight is not None:
             raise ValueError(
@@ -91,7 +100,35 @@ def read(
     return arrays
 
 
-def read_pair(data: Any, *, name: str) -> Arrays | tf.data.Dataset:
+def check_functions(x: Any, training: Data, meta_data: Any, meta: Data | None) -> None:
+    """Checks that functions of a worker's context fit together.
+
+    Args:
+        x: the training data as `fit` was given them.
+        training: what `read` made of them.
+        meta_data: the meta set as `fit` was given it.
+        meta: what `read_pair` made of it.
+
+    Raises:
+        ValueError: one of them is a function and the other is not; a function's data set has an
+            end, at which the parts of the workers would no longer agree.
+    """
+    if meta is not None and callable(x) != callable(meta_data):
+        raise ValueError(
+            "The training data and meta_data must both be functions of a worker's context, or "
+            f"neither. Received: {type(x).__name__} and {type(meta_data).__name__}"
+        )
+    for name, given, data in (("the training data", x, training), ("meta_data", meta_data, meta)):
+        if data is None or not callable(given):
+            continue
+        if data.cardinality() != tf.data.INFINITE_CARDINALITY:
+            raise ValueError(
+                f"{name} given as a function must be an endless tf.data.Dataset. "
+                f"Received: one of {int(data.cardinality())} batches"
+            )
+
+
+def read_pair(data: Any, *, name: str) -> Data:
     """Reads a data set, or arrays given as one tuple `(x, y[, sample_weight])`; see `read`."""
     if isinstance(data, tuple):
         if len(data) not in (2, 3):
@@ -103,9 +140,7 @@ def read_pair(data: Any, *, name: str) -> Arrays | tf.data.Dataset:
     return read(data, name=name)
 
 
-def split_validation(
-    arrays: Arrays | tf.data.Dataset, fraction: float
-) -> tuple[Arrays, tuple[Any, ...]]:
+def split_validation(arrays: Data, fraction: float) -> tuple[Arrays, tuple[Any, ...]]:
     """Takes the last `fraction` of arrays for validation, as Keras does.
 
     Returns:
@@ -136,7 +171,7 @@ def split_validation(
     return part(None, boundary), tuple(item for item in validation if item is not None)
 
 
-def input_spec(data: Arrays | tf.data.Dataset) -> Any:
+def input_spec(data: Data) -> Any:
     """The `tf.TensorSpec`s of a batch of inputs, nested as the inputs are."""
     if isinstance(data, Arrays):
         return tf.nest.map_structure(
@@ -145,7 +180,7 @@ def input_spec(data: Arrays | tf.data.Dataset) -> Any:
     return data.element_spec[0]
 
 
-def number_of_examples(data: Arrays | tf.data.Dataset, given: int | None) -> int:
+def number_of_examples(data: Data, given: int | None) -> int:
     """Tells how many training examples there are to be remembered, by their index.
 
     Args:
@@ -177,9 +212,7 @@ def number_of_examples(data: Arrays | tf.data.Dataset, given: int | None) -> int
     return check_integer("num_examples", given, 1)
 
 
-def one_pass(
-    data: Arrays | tf.data.Dataset, steps_per_epoch: int | None, *, name: str
-) -> tf.data.Dataset:
+def one_pass(data: Data, steps_per_epoch: int | None, *, name: str) -> tf.data.Dataset:
     """One pass over data in their order.
 
     Args:
@@ -205,7 +238,7 @@ def one_pass(
     return data.take(steps_per_epoch)
 
 
-def count(data: Arrays | tf.data.Dataset, *, name: str) -> int:
+def count(data: Data, *, name: str) -> int:
     """Counts the examples of data.
 
     Raises:
@@ -221,15 +254,13 @@ def count(data: Arrays | tf.data.Dataset, *, name: str) -> int:
     return int(sizes.reduce(tf.constant(0, tf.int64), tf.add))
 
 
-def first_examples(data: Arrays | tf.data.Dataset) -> Any:
+def first_examples(data: Data) -> Any:
     """The inputs of a few examples."""
     inputs = data.inputs if isinstance(data, Arrays) else next(iter(data))[0]
     return tf.nest.map_structure(lambda array: tf.convert_to_tensor(array[:8]), inputs)
 
 
-def check_classes(
-    training: Arrays | tf.data.Dataset, meta: Arrays | tf.data.Dataset | None, num_classes: int
-) -> None:
+def check_classes(training: Data, meta: Data | None, num_classes: int) -> None:
     """Checks the labels of arrays; those of a `tf.data.Dataset` are checked batch by batch.
 
     Warns where a class is missing from the meta set: nothing is learned about its gradients.
@@ -251,7 +282,7 @@ def check_classes(
 
 
 def training_batches(
-    data: Arrays | tf.data.Dataset,
+    data: Data,
     *,
     batch_size: int | None,
     shuffle: bool,
@@ -298,7 +329,7 @@ def training_batches(
 
 
 def meta_batches(
-    data: Arrays | tf.data.Dataset,
+    data: Data,
     *,
     batch_size: int,
     steps_per_epoch: int | None,

@@ -20,6 +20,27 @@ import keras
 import tensorflow as tf
 
 
+def has_workers(strategy: tf.distribute.Strategy) -> bool:
+    """Whether a strategy is one of workers, each of which may read its own data."""
+    return isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
+
+
+def of_all_workers(strategy: tf.distribute.Strategy, data: Any) -> Any:
+    """Turns data that each worker makes for itself into what Keras's `fit` and `evaluate` take.
+
+    Args:
+        strategy: the strategy of the model.
+        data: a function that returns the `tf.data.Dataset` of a worker for its
+            `tf.distribute.InputContext`: for each step a part of the batch for each of its
+            replicas. Other data are returned as they are.
+    """
+    if not callable(data):
+        return data
+    if has_workers(strategy):
+        return strategy.distribute_datasets_from_function(data)
+    return data(tf.distribute.InputContext())
+
+
 class DistributedModel(keras.Model):
     """Base class of models whose training batches are pairs of batches, under any strategy."""
 
@@ -51,6 +72,6 @@ class DistributedModel(keras.Model):
     ) -> dict[str, tf.Tensor]:
         """Updates the metrics and answers the logs, scalars; of several workers of shape (1,)."""
         logs = super().compute_metrics(x, y, y_pred, sample_weight)
-        if not isinstance(tf.distribute.get_strategy(), tf.distribute.MultiWorkerMirroredStrategy):
+        if not has_workers(tf.distribute.get_strategy()):
             return logs
         return {name: tf.reshape(value, (1,)) for name, value in logs.items()}

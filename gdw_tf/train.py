@@ -11,6 +11,7 @@ a summary and the classifier as a SavedModel.
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import platform
 import re
@@ -233,12 +234,14 @@ def _train(
 ) -> None:
     """Trains the model for a round."""
     noisy = part.noisy
-    if model.needs_meta_set:
-        meta = experiment.meta_stream(settings, source, noisy, part.first)
-    elif len(noisy.y_meta):  # evaluated only
-        meta = data.evaluation_batches(noisy.x_meta, noisy.y_meta)
-    else:
-        meta = None
+    training, meta_batches = (
+        functools.partial(stream, settings, source, noisy, part.first)
+        for stream in (experiment.training_stream, experiment.meta_stream)
+    )
+    meta = None
+    if len(noisy.y_meta):  # evaluated only, where the method does not need it
+        evaluated = functools.partial(_evaluated, noisy.x_meta, noisy.y_meta)
+        meta = meta_batches if model.needs_meta_set else evaluated
     if settings.meta == "pseudo" and meta is not None:
         print(
             f"from epoch {part.first + 1} on: {len(noisy.y_meta)} pseudo-clean meta images, "
@@ -246,9 +249,9 @@ def _train(
             flush=True,
         )
     model.fit(
-        experiment.training_stream(settings, source, noisy, part.first),
+        training,
         meta_data=meta,
-        validation_data=data.evaluation_batches(noisy.x_test, noisy.y_test),
+        validation_data=functools.partial(_evaluated, noisy.x_test, noisy.y_test),
         epochs=part.end,
         initial_epoch=part.first,
         steps_per_epoch=experiment.steps_per_epoch(settings, noisy),
@@ -256,6 +259,11 @@ def _train(
         callbacks=_callbacks(model, settings, workdir, is_chief),
         verbose=0 if not is_chief else 1 if sys.stdout.isatty() else 2,
     )
+
+
+def _evaluated(x: Any, y: Any, context: tf.distribute.InputContext) -> tf.data.Dataset:
+    """The images and labels that a worker evaluates."""
+    return data.evaluation_batches(x, y, context=context)
 
 
 def _callbacks(

@@ -3,6 +3,7 @@
 from gdw_tf.data.augmentation import Augmentation, crop_and_flip
 from gdw_tf.data.images import ImageFiles
 from gdw_tf.data.orders import shuffled_pass
+from gdw_tf.data.parts import Parts
 from gdw_tf.data.pipeline import (
     evaluation_batches,
     gather_batches,
@@ -18,6 +19,7 @@ __all__ = [
     "Augmentation",
     "ImageFiles",
     "NoisyData",
+    "Parts",
     "Scan",
     "Source",
     "crop_and_flip",

@@ -90,6 +90,21 @@ class ImageFiles:
         path = tf.strings.join([self.root, os.sep, self._path_tensor[index]])
         return decode_image(tf.io.read_file(path), self.image_size)
 
+    def load_all(self, indices: tf.Tensor) -> tf.Tensor:
+        """Reads and decodes images, several at a time, also within a graph.
+
+        Args:
+            indices: Integers, shape (B,).
+
+        Returns:
+            uint8, shape (B, height, width, 3).
+
+        Raises:
+            tf.errors.OpError: If a file cannot be read or decoded.
+        """
+        spec = tf.TensorSpec((*self.image_size, 3), tf.uint8)
+        return tf.map_fn(self.load, indices, fn_output_signature=spec)
+
     @functools.cached_property
     def _path_tensor(self) -> tf.Tensor:
         # Once, and outside of any graph, which would hold a copy.

@@ -13,6 +13,8 @@ and nothing about the data pipeline has to be saved.
 Images stay as they are: in memory (uint8 for images of the usual sources) or in their files (see
 `gdw_tf.data.images`). Batches are gathered and augmented whole, not image by image, on the CPU and
 ahead of the training step.
+
+Where several workers train together, each makes its parts of a batch only (`gdw_tf.data.parts`).
 """
 
 from __future__ import annotations
@@ -27,10 +29,15 @@ from gdw_tf.checks import check_integer
 from gdw_tf.data.augmentation import Augmentation, augmenter
 from gdw_tf.data.images import ImageFiles
 from gdw_tf.data.orders import balanced_passes, fold, shuffled_passes, stream_key
+from gdw_tf.data.parts import Parts
 
 
 def gather_batches(
-    indices: tf.data.Dataset, arrays: Any, batch_size: int, drop_remainder: bool = False
+    indices: tf.data.Dataset,
+    arrays: Any,
+    batch_size: int,
+    drop_remainder: bool = False,
+    context: tf.distribute.InputContext | None = None,
 ) -> tf.data.Dataset:
     """Batches indices and gathers the examples of whole batches.
 
@@ -41,9 +48,12 @@ def gather_batches(
         batch_size: Examples a batch B, at least 1.
         drop_remainder: Whether to leave out a last batch of fewer than B. If true, the batches
             have a static shape.
+        context: Says which parts of every batch are made, see `gdw_tf.data.Parts`; by default the
+            whole.
 
     Returns:
-        A data set of the same structure as `arrays`, with shapes (B, ...).
+        A data set of the same structure as `arrays`, with shapes (B, ...); with a context, of one
+        part (ceil(B / replicas), ...) for each of the worker's replicas in turn.
 
     Raises:
         TypeError: If `batch_size` is not an integer.
@@ -51,13 +61,13 @@ def gather_batches(
     """
     check_integer("batch_size", batch_size, 1)
     tensors = _tensors(arrays)
-    settings = {"num_parallel_calls": tf.data.AUTOTUNE, "deterministic": True}
-    if any(isinstance(tensor, ImageFiles) for tensor in tf.nest.flatten(tensors)):
-        # Files are read one by one, many at a time; arrays are gathered quicker in whole batches.
-        examples = indices.map(lambda index: _take(tensors, index), **settings)
-        return examples.batch(batch_size, drop_remainder=drop_remainder)
     batches = indices.batch(batch_size, drop_remainder=drop_remainder)
-    return batches.map(lambda batch: _take(tensors, batch), **settings)
+    batches = Parts.of(context).cut(batches)
+    return batches.map(
+        lambda batch: _take(tensors, batch),
+        num_parallel_calls=tf.data.AUTOTUNE,
+        deterministic=True,
+    )
 
 
 def training_batches(
@@ -69,6 +79,7 @@ def training_batches(
     augmentation: Augmentation | None = None,
     num_classes: int | None = None,
     initial_epoch: int = 0,
+    context: tf.distribute.InputContext | None = None,
 ) -> tf.data.Dataset:
     """Streams the training set, epoch after epoch, without end.
 
@@ -89,6 +100,7 @@ def training_batches(
         num_classes: Number of classes C; for mixup alone.
         initial_epoch: The epoch to start with, counted from 0. The stream is then the tail of the
             stream from 0.
+        context: Says which parts of a batch are made, see `gather_batches`; by default all.
 
     Returns:
         An infinite data set of `(images, labels)`, of the dtypes of `x` and `y`.
@@ -108,6 +120,7 @@ def training_batches(
         augmentation=augmentation,
         num_classes=num_classes,
         initial_epoch=initial_epoch,
+        context=context,
     )
 
 
@@ -121,6 +134,7 @@ def meta_batches(
     balanced: bool = False,
     augment: bool = False,
     initial_epoch: int = 0,
+    context: tf.distribute.InputContext | None = None,
 ) -> tf.data.Dataset:
     """Streams the meta set beside the training set, without end.
 
@@ -144,6 +158,7 @@ def meta_batches(
         augment: Whether to crop and flip at random, see `gdw_tf.data.crop_and_flip`.
         initial_epoch: The epoch to start with, counted from 0. The stream is then the tail of the
             stream from 0.
+        context: Says which parts of a batch are made, see `gather_batches`; by default all.
 
     Returns:
         An infinite data set of `(images, labels)`, of the dtypes of `x` and `y`, with static
@@ -170,16 +185,24 @@ def meta_batches(
         key=stream_key(seed, "meta"),
         augmentation=Augmentation(crop_and_flip=True) if augment else None,
         initial_epoch=initial_epoch,
+        context=context,
     )
 
 
-def evaluation_batches(x: Any, y: Any, *, batch_size: int = 500) -> tf.data.Dataset:
+def evaluation_batches(
+    x: Any,
+    y: Any,
+    *,
+    batch_size: int = 500,
+    context: tf.distribute.InputContext | None = None,
+) -> tf.data.Dataset:
     """Goes through a data set once, in order.
 
     Args:
         x: Images, an array or `ImageFiles`, shape (N, ...).
         y: Labels, shape (N, ...), or any nested structure of arrays of N examples.
         batch_size: Examples a batch, at least 1; the last batch may be short.
+        context: Says which parts of a batch are made, see `gather_batches`; by default all.
 
     Returns:
         A finite data set of `(images, labels)`, of the dtypes of `x` and `y`.
@@ -190,7 +213,8 @@ def evaluation_batches(x: Any, y: Any, *, batch_size: int = 500) -> tf.data.Data
     """
     examples = _tensors((x, y))
     indices = tf.data.Dataset.range(_num_examples(examples))
-    return gather_batches(indices, examples, batch_size).prefetch(tf.data.AUTOTUNE)
+    batches = gather_batches(indices, examples, batch_size, context=context)
+    return batches.prefetch(tf.data.AUTOTUNE)
 
 
 def _stream(
@@ -203,6 +227,7 @@ def _stream(
     augmentation: Augmentation | None,
     num_classes: int | None = None,
     initial_epoch: int,
+    context: tf.distribute.InputContext | None,
 ) -> tf.data.Dataset:
     """Streams epochs of `examples_per_epoch`, each made of as many passes as that takes.
 
@@ -212,15 +237,16 @@ def _stream(
     check_integer("initial_epoch", initial_epoch, 0)
     augment = augmentation and augmenter(augmentation, examples[0].shape[1:], num_classes)
     all_full = examples_per_epoch % batch_size == 0
+    parts = Parts.of(context)
 
     def epoch_batches(epoch: tf.Tensor) -> tf.data.Dataset:
         order_key, augment_key = (fold(fold(key, epoch), use) for use in (0, 1))
         indices = passes(order_key).take(examples_per_epoch)
-        batches = gather_batches(indices, examples, batch_size, drop_remainder=all_full)
+        batches = gather_batches(indices, examples, batch_size, all_full, context)
         if augment is None:
             return batches
         return batches.enumerate().map(
-            lambda step, batch: augment(*batch, fold(augment_key, step)),
+            lambda number, batch: augment(*batch, parts.key(augment_key, number)),
             num_parallel_calls=tf.data.AUTOTUNE,
             deterministic=True,
         )
@@ -250,10 +276,12 @@ def _tensors(arrays: Any) -> Any:
 
 
 def _take(tensors: Any, indices: tf.Tensor) -> Any:
-    """Gives the examples at these indices; at one index where there are `ImageFiles`."""
+    """Gives the examples at these indices (B,)."""
     return tf.nest.map_structure(
         lambda tensor: (
-            tensor.load(indices) if isinstance(tensor, ImageFiles) else tf.gather(tensor, indices)
+            tensor.load_all(indices)
+            if isinstance(tensor, ImageFiles)
+            else tf.gather(tensor, indices)
         ),
         tensors,
     )

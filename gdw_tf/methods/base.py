@@ -12,6 +12,7 @@ data, compile, fit, logging, saving, export.
 
 from __future__ import annotations
 
+import functools
 import random
 from collections.abc import Mapping
 from typing import Any
@@ -24,7 +25,7 @@ from gdw_tf import classifiers, fit_data, loss_scale, replicas, serving
 from gdw_tf.batch import Batch
 from gdw_tf.callbacks import MetaEvaluation, ReportProgress
 from gdw_tf.checks import check_integer
-from gdw_tf.keras_distribution import DistributedModel
+from gdw_tf.keras_distribution import DistributedModel, has_workers, of_all_workers
 from gdw_tf.labels import one_hot_labels
 from gdw_tf.lookahead import ForwardPass, random_states
 from gdw_tf.losses.softmax_loss import SoftmaxLoss
@@ -305,16 +306,20 @@ class Method(DistributedModel):
         Args:
             x: a `tf.data.Dataset` of batches `(inputs, labels[, sample_weight])`, or arrays. For a
                 method that remembers every example, batches `(inputs, labels, sample_weight or
-                None, index)`; arrays are numbered in their order.
+                None, index)`; arrays are numbered in their order. Or a function that returns the
+                endless data set of a worker for its `tf.distribute.InputContext`: for each step a
+                part of the batch for each of its replicas. Without it, every one of several
+                workers makes the whole batch and keeps its parts.
             y: labels beside arrays: integers (N,) or (N, 1), or one-hot (N, C).
             meta_data: the clean set: a `tf.data.Dataset` of batches, repeated in its own order,
-                or arrays `(x, y[, sample_weight])`, repeated and shuffled. Where the method does
-                not train on it, one pass of it is evaluated after every epoch.
+                or arrays `(x, y[, sample_weight])`, repeated and shuffled; a function where `x`
+                is one. Where the method does not train on it, one pass of it is evaluated after
+                every epoch.
             batch_size: batch size of arrays; default 32.
             meta_batch_size: batch size of a meta set given as arrays; default `batch_size`, and
                 never more than the meta set.
             validation_split: share of arrays, their last, kept for validation.
-            validation_data: as in Keras.
+            validation_data: as in Keras, or a function as `x` is, of a data set with an end.
             validation_batch_size: as in Keras; default `batch_size`.
             shuffle: whether arrays are shuffled.
             class_weight: factor of each class's examples in the loss, multiplied with
@@ -348,18 +353,20 @@ class Method(DistributedModel):
         if validation_split and validation_data is None:
             training, validation_data = fit_data.split_validation(training, validation_split)
         meta = None if meta_data is None else fit_data.read_pair(meta_data, name="meta_data")
+        fit_data.check_functions(x, training, meta_data, meta if self.needs_meta_set else None)
         with self.distribute_strategy.scope():
             num_classes = self._prepare(training)
         fit_data.check_classes(training, meta, num_classes)
         if meta is not None and not self.needs_meta_set:
-            callbacks, meta = [MetaEvaluation(meta_data), *callbacks], None
+            evaluated = of_all_workers(self.distribute_strategy, meta_data)
+            callbacks, meta = [MetaEvaluation(evaluated), *callbacks], None
         memory_width = self.memory_width(num_classes)
         if memory_width:
             num_examples = fit_data.number_of_examples(training, num_examples)
             with self.distribute_strategy.scope():
                 self._remember(num_examples, memory_width)
         arguments = {
-            "validation_data": validation_data,
+            "validation_data": of_all_workers(self.distribute_strategy, validation_data),
             "validation_batch_size": validation_batch_size or batch_size,
             "steps_per_epoch": steps_per_epoch,
             "callbacks": callbacks,
@@ -377,6 +384,46 @@ class Method(DistributedModel):
                 **arguments,
             )
 
+        pairs = functools.partial(
+            self._pairs,
+            num_classes=num_classes,
+            batch_size=batch_size,
+            meta_batch_size=meta_batch_size,
+            shuffle=shuffle,
+            class_weight=class_weight,
+            steps_per_epoch=steps_per_epoch,
+        )
+
+        def pairs_of_worker(context: tf.distribute.InputContext) -> tf.data.Dataset:
+            return pairs(x(context), None if meta is None else meta_data(context))
+
+        if callable(x) and has_workers(self.distribute_strategy):
+            batches = of_all_workers(self.distribute_strategy, pairs_of_worker)
+        else:
+            batches = pairs(training, meta)
+        arguments["callbacks"] = [ReportProgress(self.progress), *callbacks]
+        history = super().fit(
+            batches,
+            shuffle=False,  # the batches are in their order already
+            **arguments,
+        )
+        if history.epoch and not history.history:
+            raise ValueError("The training data or meta_data are empty: not one batch came.")
+        return history
+
+    def _pairs(
+        self,
+        training: fit_data.Data,
+        meta: fit_data.Data | None,
+        *,
+        num_classes: int,
+        batch_size: int | None,
+        meta_batch_size: int | None,
+        shuffle: bool,
+        class_weight: Mapping[int, float] | None,
+        steps_per_epoch: int | None,
+    ) -> tf.data.Dataset:
+        """The stream of (training batch, meta batch) that `fit` trains on."""
         common = {
             "steps_per_epoch": steps_per_epoch,
             "num_classes": num_classes,
@@ -388,7 +435,7 @@ class Method(DistributedModel):
             batch_size=batch_size,
             shuffle=shuffle,
             class_weight=class_weight,
-            with_index=memory_width > 0,
+            with_index=self.memory_width(num_classes) > 0,
             **common,
         )
         meta_batches = None
@@ -398,20 +445,12 @@ class Method(DistributedModel):
                 batch_size=meta_batch_size or batch_size or fit_data.DEFAULT_BATCH_SIZE,
                 **common,
             )
-        arguments["callbacks"] = [ReportProgress(self.progress), *callbacks]
-        history = super().fit(
-            fit_data.pairs(batches, meta_batches),
-            shuffle=False,  # the batches are in their order already
-            **arguments,
-        )
-        if history.epoch and not history.history:
-            raise ValueError("The training data or meta_data are empty: not one batch came.")
-        return history
+        return fit_data.pairs(batches, meta_batches)
 
     def before_training(
         self,
-        training: fit_data.Arrays | tf.data.Dataset,
-        meta: fit_data.Arrays | tf.data.Dataset | None,
+        training: fit_data.Data,
+        meta: fit_data.Data | None,
         num_classes: int,
         **arguments: Any,
     ) -> None:
@@ -496,7 +535,7 @@ class Method(DistributedModel):
         states = [state for network in self.networks for state in random_states(network)]
         return {f"random_state_{number}": state for number, state in enumerate(states)}
 
-    def _prepare(self, training: fit_data.Arrays | tf.data.Dataset) -> int:
+    def _prepare(self, training: fit_data.Data) -> int:
         """Builds all variables before training, so that callbacks can restore them."""
         spec = fit_data.input_spec(training)
         num_classes, *_ = (classifiers.number_of_classes(one, spec) for one in self.networks)

@@ -75,8 +75,8 @@ class GLC(LossCorrection):
 
     def before_training(
         self,
-        training: fit_data.Arrays | tf.data.Dataset,
-        meta: fit_data.Arrays | tf.data.Dataset,
+        training: fit_data.Data,
+        meta: fit_data.Data,
         num_classes: int,
         **arguments: Any,
     ) -> None:

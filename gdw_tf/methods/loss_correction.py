@@ -154,8 +154,8 @@ class LossCorrection(Method):
 
     def before_training(
         self,
-        training: fit_data.Arrays | tf.data.Dataset,
-        meta: fit_data.Arrays | tf.data.Dataset | None,
+        training: fit_data.Data,
+        meta: fit_data.Data | None,
         num_classes: int,
         **arguments: Any,
     ) -> None:
@@ -187,7 +187,7 @@ class LossCorrection(Method):
 
     def _train_plainly(
         self,
-        training: fit_data.Arrays | tf.data.Dataset,
+        training: fit_data.Data,
         *,
         callbacks: list[keras.callbacks.Callback],
         **arguments: Any,

@@ -567,6 +567,49 @@ def test_a_mistake_in_the_training_data_is_told_in_one_line(method, error, messa
     assert re.search("Received", str(caught.value))
 
 
+def function_of(data):
+    return lambda context: data
+
+
+@pytest.mark.parametrize(
+    ("error", "message", "x", "meta_data"),
+    [
+        (ValueError, "endless.*of 2 batches", dataset((X, Y), 16), dataset(META, 9).repeat()),
+        (ValueError, "meta_data.*endless", dataset((X, Y), 16).repeat(), dataset(META, 9)),
+        (TypeError, "training data must be.*Received: NoneType", None, dataset(META, 9).repeat()),
+    ],
+)
+def test_a_function_must_return_an_endless_data_set(error, message, x, meta_data):
+    model = examples.compiled("gdw")
+    with pytest.raises(error, match=message):
+        model.fit(function_of(x), meta_data=function_of(meta_data), steps_per_epoch=2)
+
+
+def test_training_data_and_meta_set_are_both_functions_or_neither():
+    model, endless = examples.compiled("gdw"), dataset((X, Y), 16).repeat()
+    with pytest.raises(ValueError, match="both be functions.*Received: function and tuple"):
+        model.fit(function_of(endless), meta_data=META, steps_per_epoch=2)
+
+
+@pytest.mark.parametrize("method", ["gdw", "ce"])
+def test_functions_of_one_worker_train_what_their_data_sets_train(method):
+    batches, meta = dataset((X, Y), 16), dataset(META, 9)
+    meta = meta.repeat() if method == "gdw" else meta
+    models = []
+    for wrapped in (lambda data: data, function_of):
+        model = examples.compiled(method)
+        model.fit(
+            wrapped(batches.repeat()),
+            meta_data=wrapped(meta),
+            validation_data=wrapped(batches),
+            steps_per_epoch=3,
+            verbose=0,
+        )
+        models.append(model)
+    for one, other in zip(*(model.get_weights() for model in models), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 @pytest.mark.parametrize(
     ("error", "message", "meta_data"),
     [
