@@ -44,6 +44,11 @@ def main(argv: list[str]) -> None:
     with cli.user_errors():
         if argv[1:]:
             raise ValueError(f"All arguments are flags. Received: {' '.join(argv[1:])}")
+        if train_flags.STRATEGY.value == "multi_worker":
+            raise ValueError(
+                "The runs are started on one machine. Received: strategy=multi_worker; allowed: "
+                "none, mirrored."
+            )
         check_matplotlib()
         root = Path(train_flags.WORKDIR.value or "runs/compare")
         comparison = Comparison.plan(METHODS.value, SEEDS.value, root)

@@ -113,12 +113,12 @@ class Run:
     Attributes:
         settings: all of its settings.
         workdir: its directory.
-        location_flags: where the data are.
+        machine_flags: where the data are, and how this machine trains.
     """
 
     settings: Settings
     workdir: Workdir
-    location_flags: tuple[str, ...]
+    machine_flags: tuple[str, ...]
 
     @property
     def is_complete(self) -> bool:
@@ -132,7 +132,7 @@ class Run:
             The last line that it said where it failed, else `None`.
         """
         self.workdir.root.parent.mkdir(parents=True, exist_ok=True)
-        flags = [*flag_lines(self.settings), *self.location_flags]
+        flags = [*flag_lines(self.settings), *self.machine_flags]
         command = [sys.executable, "-m", "gdw_tf.train", *flags, "--resume"]
         command.append(f"--workdir={self.workdir.root}")
         threads = {"TF_NUM_INTRAOP_THREADS": str(cores), "OMP_NUM_THREADS": str(cores)}
@@ -257,7 +257,8 @@ def _planned(contender: Contender, seed: str, root: Path, assignments: Sequence[
         )
     workdir = Workdir(root / f"{name}-seed{seed}")
     workdir.check(settings, resume=True)
-    return Run(settings, workdir, tuple(train_flags.location_lines()))
+    machine_flags = (*train_flags.location_lines(), *train_flags.machine_lines())
+    return Run(settings, workdir, machine_flags)
 
 
 def train_all(runs: Sequence[Run], jobs: int) -> list[str]:

@@ -338,6 +338,11 @@ def locations() -> dict[str, Any]:
     return {flag.name: flag.value for flag in LOCATIONS}
 
 
+def machine_lines() -> list[str]:
+    """How this machine trains, as lines of a flag file: no part of the settings either."""
+    return [flag_line(flag.name, flag.value) for flag in (STRATEGY, JIT)]
+
+
 def location_lines() -> list[str]:
     """Where this machine has the data, as lines of a flag file: no part of the settings."""
     paths = {name: value for name, value in locations().items() if name != "download" and value}

@@ -101,6 +101,7 @@ def test_a_complete_comparison_is_not_run_again(compared):
         (["--seeds=one"], "Received: one; allowed: 0,1,2"),
         (["--jobs=0"], "jobs"),
         (["--methods=ce_early_stopping", "--meta=pseudo"], "there from the start. Received: meta"),
+        (["--strategy=multi_worker"], "on one machine. Received: strategy=multi_worker"),
         (["digits"], "All arguments are flags. Received: digits"),
     ],
 )
