@@ -35,6 +35,10 @@ def test_in_double_precision_nothing_differs_but_the_order_of_sums(method, resul
     assert results[method]["logs"] < 1e-6  # metrics are float32
 
 
+def test_batches_that_no_number_of_replicas_divides_count_by_example(results):
+    assert results["uneven"] < 1e-12
+
+
 def test_synchronised_batch_normalisation_has_the_statistics_of_the_global_batch(results):
     assert results["synchronized"] < 1e-12
 

@@ -43,7 +43,7 @@ def synchronized() -> keras.Model:
     return classifier
 
 
-def trained(name, options, strategy, classifier=regularized):
+def trained(name, options, strategy, classifier=regularized, *, batch=BATCH, meta_batch=6):
     keras.utils.set_random_seed(0)
     with strategy.scope():
         model = methods.by_name(name)(classifier(), seed=1, **options)
@@ -54,8 +54,8 @@ def trained(name, options, strategy, classifier=regularized):
         Y,
         sample_weight=weights,
         meta_data=META,
-        batch_size=BATCH,
-        meta_batch_size=6,
+        batch_size=batch,
+        meta_batch_size=meta_batch,
         epochs=EPOCHS,
         validation_data=VALIDATION,
         verbose=0,
@@ -120,6 +120,9 @@ def main() -> None:
             "weights": largest_difference(single, pair),
             "logs": max(np.abs(np.subtract(logs[log], pair_logs[log])).max() for log in logs),
         }
+    uneven = {"batch": 13, "meta_batch": 7}  # parts of seven and six, and four and three
+    (single, _), (pair, _) = (trained("gdw", {"memory": 0.5}, each, **uneven) for each in (one, two))
+    results["uneven"] = largest_difference(single, pair)
     (single, _), (pair, _) = (trained("gdw", {}, each, synchronized) for each in (one, two))
     results["refused"] = [
         refusal(name, options, two)
