@@ -90,14 +90,29 @@ class ForwardPass:
         return gradients if scale is None else loss_scale.unscaled(gradients, scale)
 
 
+def virtual_weights(
+    variables: Sequence[keras.Variable], gradients: Sequence[tf.Tensor], learning_rate: tf.Tensor
+) -> list[tf.Tensor]:
+    """Answers weights one plain gradient-descent step further on; the variables stay as they are.
+
+    Args:
+        variables: those that move.
+        gradients: a tensor for each of them.
+        learning_rate: alpha of the virtual step, a scalar.
+    """
+    return [
+        variable.value - tf.cast(learning_rate, variable.dtype) * gradient
+        for variable, gradient in zip(variables, gradients, strict=True)
+    ]
+
+
 def virtual_logits(
     classifier: keras.Model,
     variables: Sequence[keras.Variable],
-    gradients: Sequence[tf.Tensor],
-    learning_rate: tf.Tensor,
+    weights: Sequence[tf.Tensor],
     inputs: Any,
 ) -> tf.Tensor:
-    """Answers logits with the weights one plain gradient-descent step further on.
+    """Answers the logits that the classifier would give with other weights.
 
     The classifier runs in training mode (batch statistics). Its variables stay as they are,
     moving statistics included; only the state of its random generators moves on, so that
@@ -105,21 +120,16 @@ def virtual_logits(
 
     Args:
         classifier: a built Keras model.
-        variables: its trainable variables.
-        gradients: a tensor for each of them.
-        learning_rate: alpha of the virtual step, a scalar.
+        variables: those of its variables that have other weights.
+        weights: a tensor for each of them.
         inputs: inputs of M examples.
 
     Returns:
         Logits, (M, C), in float32 at least.
     """
-    virtual_weights = [
-        (variable, variable.value - tf.cast(learning_rate, variable.dtype) * gradient)
-        for variable, gradient in zip(variables, gradients, strict=True)
-    ]
     # `stateless_call` would enter the model below `__call__`, where `training` no longer reaches
     # the layers of a model whose `call` does not hand it on; the scope it uses does not.
-    with keras.StatelessScope(state_mapping=virtual_weights) as scope:
+    with keras.StatelessScope(state_mapping=zip(variables, weights, strict=True)) as scope:
         logits = classifier(inputs, training=True)
     for state in random_states(classifier):
         drawn = scope.get_current_value(state)

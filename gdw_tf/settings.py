@@ -115,6 +115,7 @@ class Settings:
     virtual_scope: str = "all"
     meta_every: int = 1
     meta_loss: str = "cross_entropy"
+    meta_weight: float = 0.0
     elr_lambda: float = 3.0
     elr_beta: float = 0.7
     hidden_units: int = 100
@@ -150,7 +151,10 @@ class Settings:
             _check(name, value, value is None or value >= 1, "at least 1")
         for name in ("noise_rate", "momentum", "max_unreadable", "fine_tune_share"):
             _check(name, getattr(self, name), 0.0 <= getattr(self, name) <= 1.0, "0 to 1")
-        for name in ("weight_decay", "clip", "weight_net_weight_decay", "elr_lambda"):
+        for name in (
+            *("weight_decay", "clip", "weight_net_weight_decay", "elr_lambda"),
+            "meta_weight",
+        ):
             _check(name, getattr(self, name), getattr(self, name) >= 0.0, "at least 0")
         for name in ("learning_rate", "weight_net_learning_rate"):
             _check(name, getattr(self, name), getattr(self, name) > 0.0, "above 0")

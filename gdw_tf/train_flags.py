@@ -220,6 +220,12 @@ GROUPS = {
             f"Loss on the meta set: {', '.join(META_LOSSES)} (for --meta=noisy).",
         ),
         flags.DEFINE_float(
+            "meta_weight",
+            0.0,
+            "Factor by which the gradient of the meta loss trains the classifier, too (such as "
+            "0.1), with a method that learns from it; 0 is the papers'.",
+        ),
+        flags.DEFINE_float(
             "virtual_lr", None, "Rate of the virtual step; by default the current learning rate."
         ),
         flags.DEFINE_integer("hidden_units", 100, "Width of the weight net."),

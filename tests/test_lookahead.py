@@ -6,7 +6,13 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
-from gdw_tf.lookahead import ForwardPass, in_full_precision, random_states, virtual_logits
+from gdw_tf.lookahead import (
+    ForwardPass,
+    in_full_precision,
+    random_states,
+    virtual_logits,
+    virtual_weights,
+)
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -43,6 +49,11 @@ def mlp_logits(weights: list[np.ndarray], x: np.ndarray) -> np.ndarray:
 def normalized(x: np.ndarray, epsilon: float = 1e-3) -> np.ndarray:
     """Batch normalisation by the batch's own statistics."""
     return (x - x.mean(axis=0)) / np.sqrt(x.var(axis=0) + epsilon)
+
+
+def logits_after_step(model, variables, gradients, learning_rate, inputs) -> tf.Tensor:
+    weights = virtual_weights(variables, gradients, learning_rate)
+    return virtual_logits(model, variables, weights, inputs)
 
 
 def zeros_like(variables) -> list[tf.Tensor]:
@@ -118,7 +129,7 @@ def test_regularisers_of_activations_count_once_and_not_in_the_virtual_pass(gene
         penalty = 0.5 * (forward.logits.numpy() ** 2).sum() / 5
         np.testing.assert_allclose(forward.regularization, penalty, rtol=1e-12)
         zeros = zeros_like(forward.variables)
-        virtual_logits(model, forward.variables, zeros, tf.constant(1.0), tf.constant(x))
+        logits_after_step(model, forward.variables, zeros, tf.constant(1.0), tf.constant(x))
 
 
 def test_a_model_without_regularisers_is_pulled_back_alone(generator):
@@ -194,7 +205,7 @@ def test_virtual_logits_are_those_of_the_weights_after_one_plain_step(generator)
     gradients = [generator.normal(size=weight.shape) for weight in weights]
     x = generator.normal(size=(6, 4))
 
-    answer = virtual_logits(
+    answer = logits_after_step(
         model,
         model.trainable_variables,
         [tf.constant(gradient) for gradient in gradients],
@@ -214,7 +225,7 @@ def test_virtual_logits_use_the_statistics_of_the_batch_and_leave_the_moving_one
     gradients = [generator.normal(size=variable.shape) for variable in model.trainable_variables]
     x = generator.normal(3.0, 2.0, size=(6, 4))
 
-    answer = virtual_logits(
+    answer = logits_after_step(
         model, model.trainable_variables, gradients, tf.constant(0.1, "float64"), tf.constant(x)
     )
 
@@ -236,7 +247,7 @@ def test_the_forward_pass_moves_the_moving_statistics_once(generator):
     forward = ForwardPass(model, tf.constant(x))
     for _ in range(2):
         gradients = forward.gradients(tf.ones((6, 3), "float64"))
-    virtual_logits(model, forward.variables, gradients, tf.constant(0.1), tf.constant(x + 1))
+    logits_after_step(model, forward.variables, gradients, tf.constant(0.1), tf.constant(x + 1))
 
     expected = [0.9 * mean + 0.1 * x.mean(axis=0), 0.9 * variance + 0.1 * x.var(axis=0)]
     assert_all_close(normalization.non_trainable_variables, expected, rtol=1e-12)
@@ -251,7 +262,7 @@ def test_frozen_normalisation_uses_its_moving_statistics_in_both_passes(generato
 
     forward = ForwardPass(model, tf.constant(x))
     zeros = zeros_like(forward.variables)
-    virtual = virtual_logits(model, forward.variables, zeros, tf.constant(1.0), tf.constant(x))
+    virtual = logits_after_step(model, forward.variables, zeros, tf.constant(1.0), tf.constant(x))
 
     features = (x - mean) / np.sqrt(variance) * scale + offset
     expected = features @ model.layers[-1].kernel.numpy()
@@ -267,7 +278,7 @@ def test_virtual_logits_of_a_model_with_several_inputs(generator):
     x = {name: generator.normal(size=(3, 2)) for name in inputs}
     gradient = generator.normal(size=(2, 2))
 
-    answer = virtual_logits(
+    answer = logits_after_step(
         model,
         model.trainable_variables,
         [gradient, np.zeros(2)],
@@ -287,7 +298,7 @@ def dropout_masks(model: keras.Model) -> tuple[np.ndarray, np.ndarray]:
     """What dropout keeps in a forward pass and the virtual pass after it."""
     ones = tf.ones((2, 64), "float64")
     forward = ForwardPass(model, ones)
-    virtual = virtual_logits(
+    virtual = logits_after_step(
         model, forward.variables, zeros_like(forward.variables), tf.constant(1.0), ones
     )
     return forward.logits.numpy(), virtual.numpy()
@@ -320,7 +331,7 @@ def test_a_generator_that_is_never_drawn_from_stays(generator):
     (state,) = random_states(model)
     before = state.numpy()
 
-    answer = virtual_logits(
+    answer = logits_after_step(
         model, forward.variables, zeros_like(forward.variables), tf.constant(1.0), x
     )
 
@@ -355,7 +366,9 @@ def test_batch_statistics_are_used_where_call_has_no_training_argument(generator
 
     forward = ForwardPass(model, tf.constant(x))
     zeros = zeros_like(forward.variables)
-    virtual = virtual_logits(model, forward.variables, zeros, tf.constant(1.0), tf.constant(x_meta))
+    virtual = logits_after_step(
+        model, forward.variables, zeros, tf.constant(1.0), tf.constant(x_meta)
+    )
 
     np.testing.assert_allclose(forward.logits, normalized(x), rtol=1e-10, atol=1e-12)
     np.testing.assert_allclose(virtual, normalized(x_meta), rtol=1e-10, atol=1e-12)
@@ -383,7 +396,7 @@ def test_a_half_precision_model_has_full_precision_logits_and_gradients(generato
     forward = ForwardPass(model, inputs)
     gradients = forward.gradients(tf.constant(u, "float32"))
     zeros = zeros_like(forward.variables)
-    virtual = virtual_logits(model, forward.variables, zeros, tf.constant(1.0), inputs)
+    virtual = logits_after_step(model, forward.variables, zeros, tf.constant(1.0), inputs)
 
     assert forward.logits.dtype == virtual.dtype == tf.float32
     assert {gradient.dtype for gradient in gradients} == {tf.float32}

@@ -22,6 +22,14 @@ Two choices make the meta gradient cheaper, for any method:
   stands, phi' = carried_outer_parameters(phi).
 - `virtual_scope`: only some of the classifier's weights move in the virtual step, such as those of
   its head; steps 3 to 5 then stop at the first of them. The meta gradient is exact for that step.
+
+A meta method judges by the meta set and does not train on it. With a `meta_weight` w > 0 it does:
+
+    8. theta <- optimizer(theta, J(z)^T u(phi') / B + w dL / d theta')
+
+Step 5 passes through dL / d theta' on its way to g, so the second term costs nothing. (With a
+`virtual_scope` step 5 has to go on through the layers that do not move.) In a step without a meta
+gradient there is no such term. It is the library's, none of the papers'; w = 0 is theirs.
 """
 
 from __future__ import annotations
@@ -35,7 +43,7 @@ from gdw_tf import classifiers, loss_scale, replicas
 from gdw_tf.batch import Batch
 from gdw_tf.checks import check_integer, check_number
 from gdw_tf.class_gradients import ClassGradients, class_gradients
-from gdw_tf.lookahead import ForwardPass, virtual_logits
+from gdw_tf.lookahead import ForwardPass, virtual_logits, virtual_weights
 from gdw_tf.meta_losses import META_LOSSES, check_meta_loss
 from gdw_tf.methods.base import Method, accuracy, mean, mean_over_batch
 from gdw_tf.optimizers import CoupledAdam
@@ -51,6 +59,8 @@ class MetaStep(NamedTuple):
         meta_loss: L, a scalar; zero in a step without.
         meta_accuracy: accuracy of the virtual model on the meta batch, a scalar; zero without.
         is_measured: one; zero in a step without, or with one that is not finite in float16.
+        weight_gradients: dL / d theta', a tensor for each of the classifier's trainable variables,
+            zero in a step without; empty where nothing is trained by them.
     """
 
     outer: tf.Tensor
@@ -59,6 +69,7 @@ class MetaStep(NamedTuple):
     meta_loss: tf.Tensor
     meta_accuracy: tf.Tensor
     is_measured: tf.Tensor
+    weight_gradients: list[tf.Tensor]
 
 
 class MetaMethod(Method):
@@ -73,6 +84,8 @@ class MetaMethod(Method):
         meta_every: k: a meta gradient in every k-th step; default 1.
         meta_loss: L, by its name in `gdw_tf.meta_losses`: `"cross_entropy"` (default), or `"mae"`
             for a meta set with wrong labels in it.
+        meta_weight: w, the factor by which the gradient of L trains the classifier beside the
+            method's own; default 0, where the meta set is only judged by, as in the papers.
         **kwargs: `seed`, `name`, `dtype` of `Method`.
 
     Attributes:
@@ -84,7 +97,7 @@ class MetaMethod(Method):
         ValueError: `classifier` ends in softmax; an option is out of its range.
     """
 
-    option_names = ("virtual_lr", "virtual_scope", "meta_every", "meta_loss")
+    option_names = ("virtual_lr", "virtual_scope", "meta_every", "meta_loss", "meta_weight")
     late_variables = (
         *Method.late_variables,
         "meta_loss_scale",
@@ -102,6 +115,7 @@ class MetaMethod(Method):
         virtual_scope: str = "all",
         meta_every: int = 1,
         meta_loss: str = "cross_entropy",
+        meta_weight: float = 0.0,
         **kwargs: Any,
     ) -> None:
         super().__init__(classifier, **kwargs)
@@ -113,6 +127,8 @@ class MetaMethod(Method):
             classifiers.variables_in_scope(classifier, virtual_scope)
         self.meta_every = check_integer("meta_every", meta_every, 1)
         self.meta_loss = check_meta_loss(meta_loss)
+        check_number("meta_weight", meta_weight, 0.0)
+        self.meta_weight = meta_weight
         self.meta_loss_scale: keras.Variable | None = None
         self.finite_meta_steps: keras.Variable | None = None
         self.skipped_meta_steps: keras.Variable | None = None
@@ -171,11 +187,15 @@ class MetaMethod(Method):
                 lambda: self._meta_step(forward, batch, meta_batch, gradients, virtual_lr),
                 lambda: self._step_without_meta(batch, gradients),
             )
+        quantities = step._asdict()
+        weight_gradients = quantities.pop("weight_gradients")
+        if self.meta_weight:
+            quantities["meta_weight_gradients"] = weight_gradients
         return {
             "example_loss": gradients.loss,
             "virtual_lr": virtual_lr,
             "logit_gradient": self.logit_gradient(gradients, step.updated_outer),
-            **step._asdict(),
+            **quantities,
             **self.step_report(gradients, step.outer, step.updated_outer),
         }
 
@@ -199,31 +219,35 @@ class MetaMethod(Method):
             virtual_gradient = batch.share * mean_over_batch(
                 self.logit_gradient(gradients, outer), batch.sample_weight
             )
-            meta_logits = virtual_logits(
-                self.classifier,
+            weights = virtual_weights(
                 moving,
                 replicas.total(forward.gradients(virtual_gradient, variables=moving, scale=scale)),
                 virtual_lr,
-                meta_batch.inputs,
             )
+            if self.meta_weight:
+                moving, weights = self._with_resting_weights(moving, weights, tape)
+            meta_logits = virtual_logits(self.classifier, moving, weights, meta_batch.inputs)
             meta_loss = META_LOSSES[self.meta_loss](
                 meta_logits, meta_batch.labels, meta_batch.sample_weight
             )
             differentiated = meta_batch.share * meta_loss
             if scale is not None:
                 differentiated *= scale
-        meta_gradients = tape.gradient(
+        meta_gradient, outer_gradients, weight_gradients = tape.gradient(
             differentiated,
-            [outer, *outer_values],
+            [outer, outer_values, weights if self.meta_weight else []],
             unconnected_gradients=tf.UnconnectedGradients.ZERO,
         )
+        # Embeddings answer with IndexedSlices.
+        weight_gradients = [tf.convert_to_tensor(gradient) for gradient in weight_gradients]
         is_measured = tf.ones_like(meta_loss)
         if scale is None:
-            meta_gradient, *outer_gradients = meta_gradients
             if outer_variables:
                 self.weight_optimizer.apply(outer_gradients, outer_variables)
         else:
-            meta_gradient, is_finite = self._learn_if_finite(meta_gradients, scale)
+            (meta_gradient, *weight_gradients), is_finite = self._learn_if_finite(
+                [meta_gradient, *weight_gradients], outer_gradients, scale
+            )
             is_measured = tf.cast(is_finite, meta_loss.dtype)
             meta_loss = tf.where(is_finite, meta_loss, 0.0)
         return MetaStep(
@@ -233,20 +257,37 @@ class MetaMethod(Method):
             meta_loss=meta_loss,
             meta_accuracy=accuracy(meta_logits, meta_batch.labels),
             is_measured=is_measured,
+            weight_gradients=weight_gradients,
         )
 
+    def _with_resting_weights(
+        self, moving: list[keras.Variable], weights: list[tf.Tensor], tape: tf.GradientTape
+    ) -> tuple[list[keras.Variable], list[tf.Tensor]]:
+        """Adds to the weights that move in the virtual step those that do not, in their order."""
+        moved = {id(variable): weight for variable, weight in zip(moving, weights, strict=True)}
+        variables = self.classifier.trainable_variables
+        # Copies: the pull-back depends on the variables, too, and is not to be differentiated by
+        # them.
+        resting = {id(v): tf.identity(v.value) for v in variables if id(v) not in moved}
+        tape.watch(list(resting.values()))
+        return variables, [(moved | resting)[id(variable)] for variable in variables]
+
     def _learn_if_finite(
-        self, scaled_gradients: list[tf.Tensor], scale: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Takes step 6 by scaled gradients of phi and Theta, or none, and fits the scale to them.
+        self,
+        scaled_gradients: list[tf.Tensor],
+        scaled_outer_gradients: list[tf.Tensor],
+        scale: tf.Tensor,
+    ) -> tuple[list[tf.Tensor], tf.Tensor]:
+        """Takes step 6 by the scaled gradients of Theta, or none, and fits the scale to them.
 
         Returns:
-            g without the scale, zero where one of them is not finite; whether all are finite.
+            The other gradients without the scale, zero where one of all is not finite; whether
+            all are finite.
         """
-        is_finite = loss_scale.all_finite(scaled_gradients)
-        meta_gradient, *outer_gradients = (
-            tf.where(is_finite, gradient / scale, tf.zeros_like(gradient))
-            for gradient in scaled_gradients
+        is_finite = loss_scale.all_finite([*scaled_gradients, *scaled_outer_gradients])
+        gradients, outer_gradients = (
+            [tf.where(is_finite, one / scale, tf.zeros_like(one)) for one in group]
+            for group in (scaled_gradients, scaled_outer_gradients)
         )
         if outer_gradients:
             loss_scale.apply_if(
@@ -258,7 +299,7 @@ class MetaMethod(Method):
         self.meta_loss_scale.assign(scale)
         self.finite_meta_steps.assign(finite_steps)
         self.skipped_meta_steps.assign_add(1.0 - tf.cast(is_finite, scale.dtype))
-        return meta_gradient, is_finite
+        return gradients, is_finite
 
     def _step_without_meta(self, batch: Batch, gradients: ClassGradients) -> MetaStep:
         """Takes the step with the outer model as it stands."""
@@ -271,7 +312,24 @@ class MetaMethod(Method):
             meta_loss=nothing,
             meta_accuracy=nothing,
             is_measured=nothing,
+            weight_gradients=[
+                tf.zeros_like(variable.value)
+                for variable in (self.classifier.trainable_variables if self.meta_weight else [])
+            ],
         )
+
+    def weight_gradients(
+        self, forward: ForwardPass, batch: Batch, meta_batch: Batch, step: dict[str, Any]
+    ) -> tuple[list[tf.Tensor], list[keras.Variable]]:
+        """Adds the gradient of the meta loss, where the classifier is trained by it, too."""
+        gradients, variables = super().weight_gradients(forward, batch, meta_batch, step)
+        if not self.meta_weight:
+            return gradients, variables
+        factor = self.optimizer.scale_loss(tf.constant(self.meta_weight, tf.float32))
+        return [
+            gradient + tf.cast(factor, gradient.dtype) * tf.cast(of_meta, gradient.dtype)
+            for gradient, of_meta in zip(gradients, step["meta_weight_gradients"], strict=True)
+        ], variables
 
     def update_step_metrics(self, step: dict[str, tf.Tensor], size: tf.Tensor) -> None:
         """Counts the meta loss and accuracy in the steps that measured them."""

@@ -23,7 +23,7 @@ STEPS = 20
 BATCH, EPOCHS = 12, STEPS // (48 // 12)
 
 CASES = {
-    "gdw": {"memory": 0.5, "pair_memory": 0.9, "meta_loss": "mae"},
+    "gdw": {"memory": 0.5, "pair_memory": 0.9, "meta_loss": "mae", "meta_weight": 0.3},
     "l2rw": {},
     "insw": {},
     "mlc": {},
