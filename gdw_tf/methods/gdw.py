@@ -19,17 +19,26 @@ gradient, see `meta_every`, leave all memories as they are):
 What the class-level steps of examples with the same given label have in common says how labels are
 mistaken for each other: where true class t is often labelled y, the weight on t of examples
 labelled y should be small. With a pair memory gamma > 0, not the paper's either, each pair of given
-label y and class c keeps the steps of its examples, and the first stage starts from there:
+label y and class c keeps the steps of its examples, and the first stage starts from there, with
+what is more than chance:
 
-    phi   = constraint(clip(V - M[y], 1e-6, 1e6))
-    M[y] <- gamma M[y] + s - mean of s over the classes but y
+    d     = s - mean of s over the classes but y
+    M[y] <- gamma M[y] + d
+    Q[y] <- gamma^2 Q[y] + d^2
+    phi   = constraint(clip(V - max(1 - 16 Q[y] / M[y]^2, 0) M[y], 1e-6, 1e6))
 
 with s the mean class-level step of the batch's examples labelled y; M fades by gamma in every
 step. Differences between the classes alone are kept: how much an example counts as a
-whole is V's to say. (Of two classes, where there is one other, nothing is kept.)
+whole is V's to say. (Of two classes, where there is one other, nothing is kept.) Steps d that have
+nothing to do with each other add up to an M of variance Q; an M within four standard deviations of
+zero counts as zero, a larger one is shrunk the less, the larger it is (the non-negative garrote).
+Four are more than independent steps would ask for: those of one network, which changes little from
+step to step, are alike. So where labels are wrong without a pattern, little is read into what the
+steps happen to sum to.
 
 Source: Chen et al., "Generalized DataWeighting via Class-Level Gradient Manipulation", NeurIPS
-2021, section 3 (arXiv 2111.00056); both memories are this library's.
+2021, section 3 (arXiv 2111.00056); both memories are this library's. The garrote: Breiman, "Better
+Subset Regression Using the Nonnegative Garrote", Technometrics 1995.
 """
 
 from __future__ import annotations
@@ -45,6 +54,9 @@ from gdw_tf.checks import check_number
 from gdw_tf.class_gradients import ClassGradients, bounded_weights, zero_mean_weights
 from gdw_tf.methods.outer_step import OuterStep
 from gdw_tf.methods.weighting import WeightNetMethod
+
+DEVIATIONS = 4.0
+"""So many standard deviations from zero a sum of steps must be to be no work of chance."""
 
 
 @keras.saving.register_keras_serializable("gdw_tf")
@@ -65,12 +77,13 @@ class GDW(OuterStep, WeightNetMethod):
             visit, from 0 to below 1; default 0, the paper's.
         pair_memory: gamma, how much of its class-level steps a pair of given label and class keeps
             until the next step, from 0 to below 1; default 0, the paper's. For labels that are
-            mistaken for particular others; it does harm where they are wrong without a pattern.
+            mistaken for particular others.
         **kwargs: the options of `OuterStep`, eta and its clip, and of `WeightNetMethod`.
 
     Attributes:
         pair_steps: M, a variable (C, C), a row for each given label, saved with the model; `None`
             before the first `fit` and without a pair memory.
+        pair_squares: Q, likewise.
 
     Raises:
         TypeError: `classifier` is not a Keras model; an option is of another type.
@@ -84,7 +97,7 @@ class GDW(OuterStep, WeightNetMethod):
         "memory",
         "pair_memory",
     )
-    late_variables = (*WeightNetMethod.late_variables, "pair_steps")
+    late_variables = (*WeightNetMethod.late_variables, "pair_steps", "pair_squares")
 
     def __init__(
         self,
@@ -102,6 +115,7 @@ class GDW(OuterStep, WeightNetMethod):
         self.memory = memory
         self.pair_memory = pair_memory
         self.pair_steps: keras.Variable | None = None
+        self.pair_squares: keras.Variable | None = None
 
     def memory_width(self, num_classes: int) -> int:
         """One number a class, if anything is remembered."""
@@ -113,7 +127,8 @@ class GDW(OuterStep, WeightNetMethod):
         num_classes = gradients.labels.shape[-1]
         weights = tf.repeat(weights, num_classes, axis=1)
         if self.pair_memory:
-            weights = bounded_weights(weights - tf.matmul(gradients.labels, self.pair_steps.value))
+            remembered = beyond_chance(self.pair_steps.value, self.pair_squares.value)
+            weights = bounded_weights(weights - tf.matmul(gradients.labels, remembered))
         return self._constrained(weights, gradients)
 
     def updated_outer_parameters(
@@ -124,6 +139,7 @@ class GDW(OuterStep, WeightNetMethod):
         if self.pair_memory:
             learned = common_steps(update, gradients.labels)
             self.pair_steps.assign(self.pair_memory * self.pair_steps + learned)
+            self.pair_squares.assign(self.pair_memory**2 * self.pair_squares + learned**2)
         if self.memory:
             update += self.memory * self.read_memory(batch)
             self.write_memory(batch, update)
@@ -146,7 +162,10 @@ class GDW(OuterStep, WeightNetMethod):
         super().before_training(training, meta, num_classes, **arguments)
         if not self.pair_memory:
             return
-        steps = self.make_late_variable("pair_steps", (num_classes, num_classes))
+        steps, _ = (
+            self.make_late_variable(name, (num_classes, num_classes))
+            for name in ("pair_steps", "pair_squares")
+        )
         if steps.shape[0] != num_classes:
             raise ValueError(
                 f"The model remembers pairs of {steps.shape[0]} classes and can go on with these "
@@ -157,6 +176,20 @@ class GDW(OuterStep, WeightNetMethod):
         if not self.zero_mean:
             return weights
         return zero_mean_weights(weights, gradients.probabilities, gradients.labels)
+
+
+def beyond_chance(sums: tf.Tensor, variances: tf.Tensor) -> tf.Tensor:
+    """What of sums of random steps is more than chance: the non-negative garrote.
+
+    Args:
+        sums: M, of any shape.
+        variances: their variances if the steps are independent and zero in the mean, of that shape.
+
+    Returns:
+        max(1 - 16 variance / M^2, 0) M, of that shape; 0 of 0.
+    """
+    chance = DEVIATIONS**2 * tf.math.divide_no_nan(variances, sums**2)
+    return tf.nn.relu(1.0 - chance) * sums
 
 
 def common_steps(update: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:

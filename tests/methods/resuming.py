@@ -108,7 +108,7 @@ def state(model: gdw_tf.Method) -> dict[str, np.ndarray]:
     if model.example_memory is not None:
         parts["example_memory"] = [model.example_memory]
     if isinstance(model, gdw_tf.GDW) and model.pair_steps is not None:
-        parts["pair_steps"] = [model.pair_steps]
+        parts["pair_steps"] = [model.pair_steps, model.pair_squares]
     if isinstance(model, gdw_tf.GLC | gdw_tf.ForwardCorrection) and model.transitions is not None:
         parts["transitions"] = [model.transitions]
     if isinstance(model, LabelNetMethod):

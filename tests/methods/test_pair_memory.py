@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 import gdw_tf
-from gdw_tf.methods.gdw import common_steps
+from gdw_tf.methods.gdw import beyond_chance, common_steps
 
 from . import examples
 
@@ -30,6 +30,14 @@ def constrained(weights, p, labels):
     return weights
 
 
+def shrunk(sums, squares):
+    """Sums of steps without chance's part: zero within four standard deviations of zero."""
+    result = np.zeros_like(sums)
+    is_certain = np.abs(sums) > 4 * np.sqrt(squares)
+    result[is_certain] = sums[is_certain] - 16 * squares[is_certain] / sums[is_certain]
+    return result
+
+
 def learned(update, labels):
     """The mean step of each label's examples on each other class, less the classes' mean."""
     result = np.zeros((examples.CLASSES, examples.CLASSES))
@@ -44,7 +52,12 @@ def learned(update, labels):
 def test_pairs_keep_what_their_examples_have_in_common_and_the_first_stage_starts_there():
     model = model_with_pair_memory()
     model.fit(X, Y, meta_data=META, epochs=0)
-    remembered = np.zeros((examples.CLASSES, examples.CLASSES))
+    # From an earlier training: of sums large and small beside their standard deviation of 0.05.
+    generator = np.random.default_rng(2)
+    remembered = generator.uniform(-0.5, 0.5, (examples.CLASSES, examples.CLASSES))
+    squares = np.full_like(remembered, 0.0025)
+    model.pair_steps.assign(remembered)
+    model.pair_squares.assign(squares)
     meta = (tf.constant(META[0], tf.float64), META[1])
     for index in BATCHES:
         labels = Y[index]
@@ -56,9 +69,10 @@ def test_pairs_keep_what_their_examples_have_in_common_and_the_first_stage_start
         # Off the target, and V being one number an example, the weights differ by M alone.
         first, second = ((labels + k) % examples.CLASSES for k in (1, 2))
         rows = np.arange(len(labels))
+        known = shrunk(remembered, squares)
         np.testing.assert_allclose(
             outer[rows, first] - outer[rows, second],
-            remembered[labels, second] - remembered[labels, first],
+            known[labels, second] - known[labels, first],
             atol=1e-12,
         )
         np.testing.assert_allclose(outer, constrained(outer, p, labels), rtol=1e-9)
@@ -69,15 +83,32 @@ def test_pairs_keep_what_their_examples_have_in_common_and_the_first_stage_start
             rtol=1e-9,
             atol=1e-12,
         )
-        remembered = 0.9 * remembered + learned(update, labels)
+        step_by_pairs = learned(update, labels)
+        remembered = 0.9 * remembered + step_by_pairs
+        squares = 0.81 * squares + step_by_pairs**2
         np.testing.assert_allclose(model.pair_steps, remembered, atol=1e-12)
-    assert np.abs(remembered).max() > 0.01
+        np.testing.assert_allclose(model.pair_squares, squares, atol=1e-12)
+        assert 0 < np.count_nonzero(known) < known.size
 
 
 def test_a_step_that_is_alike_for_all_classes_is_not_kept():
     labels = np.eye(4, dtype=np.float32)[[0, 0, 2]]
     alike = np.array([[9.0, 0.2, 0.2, 0.2], [5.0, 0.1, 0.1, 0.1], [0.3, 0.3, 7.0, 0.3]], np.float32)
     np.testing.assert_allclose(common_steps(alike, labels), np.zeros((4, 4)), atol=1e-6)
+
+
+def test_of_steps_without_a_pattern_little_is_left():
+    generator = np.random.default_rng(0)
+    steps = generator.normal(size=(600, 1000))
+    fading = 0.99 ** np.arange(600)[:, np.newaxis]
+    sums, variances = (fading * steps).sum(axis=0), ((fading * steps) ** 2).sum(axis=0)
+    left = beyond_chance(sums, variances).numpy()
+    assert np.mean(left != 0) < 1e-3
+    # What the steps have in common stays, all but chance's part of it.
+    steps += 2.0
+    sums, variances = (fading * steps).sum(axis=0), ((fading * steps) ** 2).sum(axis=0)
+    left = beyond_chance(sums, variances).numpy()
+    assert 0.8 * np.mean(sums) < np.mean(left) < np.mean(sums)
 
 
 def test_a_confusion_of_two_classes_stands_out():
