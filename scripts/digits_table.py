@@ -21,6 +21,15 @@ from gdw_tf.compare import JOBS, METHODS, SEEDS
 from gdw_tf.comparison import WITHOUT_RUNS, Comparison, Row, percent, train_all
 from gdw_tf.provenance import made_by
 
+OURS = (
+    "gdw:memory=0.7",
+    "gdw:pair_memory=0.99",
+    "gdw:meta_weight=0.1",
+    "gdw:pair_memory=0.99:meta_weight=0.1",
+    "mw_net:meta_weight=0.1",
+)
+"""This library's options of the papers' methods, rows of their own."""
+
 ONLY = flags.DEFINE_list("settings", None, "Settings to run, by number from 1; default all.")
 
 SETTINGS: dict[str, tuple[str, ...]] = {
@@ -41,11 +50,7 @@ def main(argv: list[str]) -> None:
     with cli.user_errors():
         if argv[1:]:
             raise ValueError(f"All arguments are flags. Received: {' '.join(argv[1:])}")
-        names = (
-            METHODS.value
-            if METHODS.present
-            else [*methods.names(), "gdw:memory=0.7", "gdw:pair_memory=0.99", *WITHOUT_RUNS]
-        )
+        names = METHODS.value if METHODS.present else [*methods.names(), *OURS, *WITHOUT_RUNS]
         root = Path(train_flags.WORKDIR.value or "runs/digits_table")
         chosen = list(SETTINGS)
         if ONLY.value:
