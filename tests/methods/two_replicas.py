@@ -121,7 +121,8 @@ def main() -> None:
             "logs": max(np.abs(np.subtract(logs[log], pair_logs[log])).max() for log in logs),
         }
     uneven = {"batch": 13, "meta_batch": 7}  # parts of seven and six, and four and three
-    (single, _), (pair, _) = (trained("gdw", {"memory": 0.5}, each, **uneven) for each in (one, two))
+    options = {"memory": 0.5}
+    (single, _), (pair, _) = (trained("gdw", options, each, **uneven) for each in (one, two))
     results["uneven"] = largest_difference(single, pair)
     (single, _), (pair, _) = (trained("gdw", {}, each, synchronized) for each in (one, two))
     results["refused"] = [
