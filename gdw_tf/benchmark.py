@@ -136,6 +136,8 @@ def main(argv: list[str]) -> None:
         if PLOT.value:
             check_matplotlib()
         names = METHODS.value if METHODS.present else [STOCK, "ce", "mw_net", "gdw"]
+        if not names:
+            raise ValueError("methods must name one or more. Received: methods=")
         cases = cases_of(names, SWEEP.value, CLASSES.value)
         platform = Platform(THREADS.value, train_flags.JIT.value)
         prepare(platform)

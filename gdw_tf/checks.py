@@ -6,7 +6,12 @@ which names the value received and the values allowed. Private functions assume.
 
 from __future__ import annotations
 
+import math
 import numbers
+import os
+import re
+import unicodedata
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -46,7 +51,7 @@ def check_number(
     exclusive: bool = False,
     below: float | None = None,
 ) -> None:
-    """Checks that a value is a real number of at least `minimum`.
+    """Checks that a value is a finite real number of at least `minimum`.
 
     Args:
         name: What the caller calls the value.
@@ -57,16 +62,15 @@ def check_number(
 
     Raises:
         TypeError: If the value is not a real number.
-        ValueError: If it lies outside the range or is not a number (NaN).
+        ValueError: If it lies outside the range, is infinite or not a number (NaN).
     """
-    allowed = f"numbers {'above' if exclusive else 'from'} {minimum:g}"
+    allowed = f"numbers {'above' if exclusive else 'from'} {minimum:g}, and finite"
     if below is not None:
         allowed = f"{minimum:g} to below {below:g}"
     if not isinstance(value, numbers.Real) or isinstance(value, bool):
         raise TypeError(f"{name} must be a number. Received: {name}={value!r}; allowed: {allowed}.")
-    if not (value > minimum if exclusive else value >= minimum) or (
-        below is not None and value >= below
-    ):
+    in_range = value > minimum if exclusive else value >= minimum
+    if not in_range or value >= (math.inf if below is None else below):
         raise ValueError(f"{name} is out of range. Received: {name}={value}; allowed: {allowed}.")
 
 
@@ -78,10 +82,39 @@ def check_rate(name: str, value: float) -> None:
         value: The share.
 
     Raises:
-        ValueError: If it lies outside [0, 1] or is not a number.
+        TypeError: If it is not a real number.
+        ValueError: If it lies outside [0, 1] or is not a number (NaN).
     """
+    if not isinstance(value, numbers.Real) or isinstance(value, bool):
+        raise TypeError(f"{name} must be a number. Received: {name}={value!r}; allowed: 0 to 1.")
     if not 0 <= value <= 1:
         raise ValueError(f"{name} is out of range. Received: {name}={value}; allowed: 0 to 1.")
+
+
+def check_boolean(name: str, value: object) -> bool:
+    """Returns `value` as a `bool`.
+
+    Args:
+        name: What the caller calls the value.
+        value: A Python or NumPy boolean.
+
+    Raises:
+        TypeError: If it is none.
+    """
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(
+            f"{name} must be a boolean. Received: {name}={value!r}; allowed: True, False."
+        )
+    return bool(value)
+
+
+def is_printable(text: str) -> bool:
+    """Whether text can stand in one line of a report: it has no control characters or line breaks.
+
+    Other separators and marks are part of many scripts. Bytes that are no UTF-8, which Python takes
+    for surrogates in names of files, cannot be printed.
+    """
+    return not any(unicodedata.category(one) in ("Cc", "Cs", "Zl", "Zp") for one in text)
 
 
 def check_labels(name: str, labels: ArrayLike, num_classes: int) -> np.ndarray:
@@ -117,3 +150,38 @@ def check_labels(name: str, labels: ArrayLike, num_classes: int) -> np.ndarray:
             f"{labels.max()}; allowed: 0 to {num_classes - 1}."
         )
     return labels.astype(np.int64)
+
+
+def one_line(error: object, length: int = 300) -> str:
+    """The message of an error, such as one of Keras's, as a part of one line.
+
+    Args:
+        error: The error, or its message.
+        length: The most characters of the answer.
+
+    Returns:
+        The message without line breaks, colours of a terminal, and other characters that cannot be
+        printed.
+    """
+    text = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
+    text = " ".join(text.split())
+    text = "".join(one if is_printable(one) else "?" for one in text)
+    return text if len(text) <= length else f"{text[: length - 3]}..."
+
+
+def check_directory(name: str, path: Path) -> None:
+    """Checks that a directory is there or can be made, and written to; writes nothing.
+
+    Args:
+        name: What the user calls it.
+        path: The directory.
+
+    Raises:
+        PermissionError: It cannot be written to.
+        ValueError: It, or what it should lie in, is no directory.
+    """
+    parent = next(one for one in (path, *path.absolute().parents) if one.exists())
+    if not parent.is_dir():
+        raise ValueError(f"{name} must be a directory. Received: {name}={path}; {parent} is none")
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise PermissionError(f"{name} cannot be written. Received: {name}={path}, in {parent}")

@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import tensorflow as tf
 from absl import app, flags, logging
 
+from gdw_tf.checks import is_printable, one_line
+
 Groups = Mapping[str, Sequence[flags.FlagHolder]]
 
 OUT = flags.DEFINE_string("out", None, "Directory to write; each program says its default.")
@@ -37,6 +39,13 @@ def run(main: Callable[[list[str]], None], *, doc: str, groups: Groups) -> None:
             print(help_text(doc, groups))
             sys.exit(0)
         with user_errors():
+            for argument in argv[1:]:
+                # A line break would become a line of its own in the flag file of a run.
+                if not is_printable(argument):
+                    raise ValueError(
+                        "An argument must be one line of text in UTF-8. Received: "
+                        f"{argument!r}; allowed: no control characters."
+                    )
             return flags.FLAGS(argv)
 
     app.run(main, flags_parser=parse)
@@ -47,14 +56,28 @@ def user_errors() -> Iterator[None]:
     """Turns errors about what the user gave into one line and exit code 2."""
     try:
         yield
+    except flags.IllegalFlagValueError as error:
+        fail(_what_is_allowed(str(error)))
     except (ValueError, TypeError, OSError, flags.Error) as error:
         fail(str(error))
 
 
 def fail(message: str, code: int = 2) -> None:
     """Ends the program with one line on stderr."""
-    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    print(f"error: {one_line(message, length=10_000)}", file=sys.stderr)
     sys.exit(code)
+
+
+def _what_is_allowed(message: str) -> str:
+    """Adds what a flag takes to absl's message, which begins `flag --NAME=VALUE: `."""
+    name, _, rest = message.removeprefix("flag --").partition("=")
+    value, separator, _ = rest.partition(": ")
+    if name not in flags.FLAGS or not separator:
+        return message
+    flag = flags.FLAGS[name]
+    choices = ("true", "false") if flag.boolean else getattr(flag.parser, "enum_values", ())
+    allowed = ", ".join(choices) or flag.parser.syntactic_help
+    return f"{name} cannot be read. Received: {name}={value}; allowed: {allowed}."
 
 
 def help_text(doc: str, groups: Groups) -> str:

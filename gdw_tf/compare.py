@@ -22,8 +22,9 @@ import numpy as np
 from absl import flags
 
 from gdw_tf import cli, train_flags
-from gdw_tf.comparison import Comparison, Row, percent, train_all, write_csv
-from gdw_tf.data.figures import check_matplotlib
+from gdw_tf.checks import check_directory
+from gdw_tf.comparison import Comparison, Row, markdown_text, percent, train_all, write_csv
+from gdw_tf.data.figures import check_matplotlib, plain_text
 from gdw_tf.provenance import made_by
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ def main(argv: list[str]) -> None:
             )
         check_matplotlib()
         root = Path(train_flags.WORKDIR.value or "runs/compare")
+        check_directory("workdir", root)
         comparison = Comparison.plan(METHODS.value, SEEDS.value, root)
         comparison.fit_support_vector_machines()
     failures = train_all(comparison.trainings, JOBS.value)
@@ -80,7 +82,7 @@ def markdown(rows: Sequence[Row]) -> str:
             f"{np.median(values) / unit:.{digits}f}" if len(values) else ""
             for values, unit, digits in costs
         ]
-        lines.append(f"| {row.name} | {percent(row)} | {' | '.join(cells)} |")
+        lines.append(f"| {markdown_text(row.name)} | {percent(row)} | {' | '.join(cells)} |")
     lines += [
         "",
         f"Accuracy: mean ± standard deviation over seeds {', '.join(SEEDS.value)} of the mean of "
@@ -108,7 +110,7 @@ def picture(rows: Sequence[Row]) -> Figure:
             if of_seeds.size:
                 axes.barh(place, of_seeds.mean(), color="lightsteelblue")
                 axes.plot(of_seeds, np.full(of_seeds.size, place), "k.", markersize=4)
-        axes.set_yticks(range(len(rows)), [row.name for row in rows])
+        axes.set_yticks(range(len(rows)), [plain_text(row.name) for row in rows])
         axes.set_xlabel(label)
     axes.set_ylim(len(rows) - 0.5, -0.5)
     return figure

@@ -15,6 +15,7 @@ import concurrent.futures
 import csv
 import dataclasses
 import functools
+import html
 import json
 import os
 import subprocess
@@ -212,7 +213,7 @@ class Comparison:
             flags.Error: a value of a flag cannot be read.
         """
         if not names or len(set(names)) < len(names):
-            raise ValueError(f"methods must be different ones. Received: {','.join(names)}")
+            raise ValueError(f"methods must be different ones. Received: methods={','.join(names)}")
         if not seeds or not all(seed.isdecimal() for seed in seeds):
             raise ValueError(f"seeds must be numbers. Received: {','.join(seeds)}; allowed: 0,1,2")
         contenders = tuple(map(Contender.parse, names))
@@ -343,6 +344,11 @@ def write_csv(rows: Sequence[Row], path: Path) -> None:
         for line in rows:
             values = [" ".join(map(str, getattr(line, name))) for name in lists]
             writer.writerow([line.name, line.mean, line.std, *values])
+
+
+def markdown_text(text: str) -> str:
+    """Escapes what would be the end of a table's cell, or a tag of HTML, in Markdown."""
+    return html.escape(text, quote=False).replace("|", r"\|")
 
 
 def percent(line: Row) -> str:

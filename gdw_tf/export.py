@@ -10,6 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from gdw_tf import cli, run_loading
+from gdw_tf.checks import check_directory
 
 
 def main(argv: list[str]) -> None:
@@ -17,8 +18,7 @@ def main(argv: list[str]) -> None:
     with cli.user_errors():
         workdir, _ = run_loading.open_run(argv)
         out = cli.OUT.value or str(workdir.export)
-        if Path(out).is_file():
-            raise ValueError(f"out must be a directory. Received: out={out}, a file")
+        check_directory("out", Path(out))
         model = run_loading.load_checkpoint(workdir)
     model.export(out, verbose=False)
     print(f"exported the {run_loading.CHECKPOINT.value} checkpoint to {out}")

@@ -58,7 +58,7 @@ def check_meta_loss(meta_loss: object) -> str:
     Raises:
         ValueError: it is none of `META_LOSSES`.
     """
-    if meta_loss not in META_LOSSES:
+    if meta_loss not in tuple(META_LOSSES):
         raise ValueError(
             f"meta_loss is out of range. Received: meta_loss={meta_loss!r}; allowed: "
             f"{', '.join(META_LOSSES)}."

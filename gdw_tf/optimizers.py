@@ -12,13 +12,14 @@ variable, biases and normalisation scales included. The two train differently.
 
 from __future__ import annotations
 
+import numbers
 from typing import Any
 
 import keras
 import tensorflow as tf
 from keras import ops
 
-from gdw_tf.checks import check_number
+from gdw_tf.checks import check_boolean, check_number, check_rate
 
 
 @keras.saving.register_keras_serializable("gdw_tf")
@@ -43,8 +44,8 @@ class CoupledSGD(keras.optimizers.SGD):
         **kwargs: further arguments of `keras.optimizers.SGD` (clipping, averaging, name).
 
     Raises:
-        TypeError: `weight_decay` is not a number.
-        ValueError: `weight_decay` is negative.
+        TypeError: an argument is not a number, or `nesterov` no boolean.
+        ValueError: an argument is out of its range, or not finite.
     """
 
     def __init__(
@@ -55,8 +56,11 @@ class CoupledSGD(keras.optimizers.SGD):
         nesterov: bool = False,
         **kwargs: Any,
     ) -> None:
-        super().__init__(learning_rate, momentum=momentum, nesterov=nesterov, **kwargs)
+        _check_learning_rate(learning_rate)
+        check_rate("momentum", momentum)
         check_number("weight_decay", weight_decay, 0.0)
+        check_boolean("nesterov", nesterov)
+        super().__init__(learning_rate, momentum=momentum, nesterov=nesterov, **kwargs)
         self.coupled_weight_decay = weight_decay
 
     def update_step(self, gradient: Any, variable: keras.Variable, learning_rate: Any) -> None:
@@ -97,8 +101,8 @@ class CoupledAdam(keras.optimizers.Optimizer):
         **kwargs: further arguments of `keras.optimizers.Optimizer` (clipping, averaging).
 
     Raises:
-        TypeError: `weight_decay` is not a number.
-        ValueError: `weight_decay` is negative.
+        TypeError: an argument is not a number, or `nesterov` no boolean.
+        ValueError: an argument is out of its range, or not finite.
     """
 
     def __init__(
@@ -111,11 +115,15 @@ class CoupledAdam(keras.optimizers.Optimizer):
         name: str = "coupled_adam",
         **kwargs: Any,
     ) -> None:
+        _check_learning_rate(learning_rate)
+        check_number("beta_1", beta_1, 0.0, below=1.0)
+        check_number("beta_2", beta_2, 0.0, below=1.0)
+        check_number("epsilon", epsilon, 0.0, exclusive=True)
+        check_number("weight_decay", weight_decay, 0.0)
         super().__init__(learning_rate, name=name, **kwargs)
         self.beta_1 = beta_1
         self.beta_2 = beta_2
         self.epsilon = epsilon
-        check_number("weight_decay", weight_decay, 0.0)
         self.coupled_weight_decay = weight_decay
 
     def build(self, variables: list[keras.Variable]) -> None:
@@ -149,6 +157,11 @@ class CoupledAdam(keras.optimizers.Optimizer):
             "epsilon": self.epsilon,
             "weight_decay": self.coupled_weight_decay,
         }
+
+
+def _check_learning_rate(learning_rate: Any) -> None:
+    if isinstance(learning_rate, numbers.Real):  # a schedule is Keras's to check
+        check_number("learning_rate", learning_rate, 0.0)
 
 
 def _with_decay(gradient: Any, variable: keras.Variable, weight_decay: float) -> tf.Tensor:

@@ -17,6 +17,7 @@ from __future__ import annotations
 import json
 import math
 import zipfile
+import zlib
 from typing import Any
 
 import keras
@@ -25,6 +26,7 @@ import tensorflow as tf
 from absl import flags
 
 from gdw_tf import cli
+from gdw_tf.checks import check_number
 from gdw_tf.methods import METHODS
 from gdw_tf.methods.meta import MetaMethod
 from gdw_tf.networks.resnet import cifar_resnet
@@ -51,7 +53,15 @@ _STEP = {
 }
 
 # What NumPy, JSON and a look into the configuration may answer to some other file.
-_NOT_A_RECORDING = (ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile)
+_NOT_A_RECORDING = (
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    EOFError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 def load_recording(path: str) -> tuple[dict[str, Any], Recording]:
@@ -64,6 +74,9 @@ def load_recording(path: str) -> tuple[dict[str, Any], Recording]:
         ValueError: the file is not a recording.
         OSError: the file cannot be read.
     """
+    with open(path, "rb") as file:
+        if not zipfile.is_zipfile(file):
+            raise ValueError(f"{path} is not a recorded run: no archive of numpy.savez")
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
@@ -229,8 +242,12 @@ def main(argv: list[str]) -> None:
     with cli.user_errors():
         if len(argv) != 2:
             raise ValueError(f"Give one recording. Received: {argv[1:]}")
+        check_number("tolerance", TOLERANCE.value, 0.0)
         config, recording = load_recording(argv[1])
-    errors = replay(config, recording)
+    try:
+        errors = replay(config, recording)
+    except _NOT_A_RECORDING as error:  # arrays of other shapes, or a configuration of other types
+        cli.fail(f"{argv[1]} is not a recorded run: {type(error).__name__}: {error}")
     print(f"{config['method']}, ResNet-{config['depth']}, {config['steps']} steps")
     print("largest relative error of")
     for name, error in errors.items():

@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-import keras
 from absl import flags
 
 from gdw_tf import train_flags
 from gdw_tf.methods import Method
+from gdw_tf.model_files import load_method
 from gdw_tf.settings import Settings
 from gdw_tf.workdir import Workdir
 
@@ -44,9 +44,9 @@ def load_checkpoint(workdir: Workdir) -> Method:
     """Loads the checkpoint that `--checkpoint` names.
 
     Raises:
-        ValueError: the run has none yet.
+        ValueError: the run has none yet, or it cannot be loaded.
     """
     path = workdir.checkpoint(CHECKPOINT.value)
     if not path.exists():
         raise ValueError(f"The run has no such checkpoint yet. Received: {path}")
-    return keras.models.load_model(path)
+    return load_method(path)

@@ -7,10 +7,16 @@ section 4.1); the digits, which the paper does not have, get values of the same 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
-from typing import Any
+import functools
+import math
+import numbers
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from gdw_tf import data, losses, methods, networks
+from gdw_tf.checks import check_boolean
 from gdw_tf.classifiers import check_scope
 from gdw_tf.data import imbalance
 from gdw_tf.data.meta_split import KINDS as META_KINDS
@@ -70,12 +76,12 @@ class Settings:
     Attributes stand for the flags of the same names; see `python -m gdw_tf.train --help`.
 
     Raises:
-        ValueError: a value out of its range, named with what is allowed.
+        ValueError: values out of their range, all of them named with what is allowed.
     """
 
     dataset: str
     noise: str
-    noise_rate: float
+    noise_rate: float | None
     noise_file: str | None = None
     imbalance: str = "exponential"
     imbalance_factor: float = 1.0
@@ -128,89 +134,11 @@ class Settings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Checks every value."""
-        _check_dataset(self.dataset)
-        for name, allowed in {
-            "noise": KINDS,
-            "imbalance": imbalance.KINDS,
-            "meta": META_KINDS,
-            "method": methods.names(),
-            "base_loss": losses.names(),
-            "meta_loss": tuple(META_LOSSES),
-            "network": networks.names(),
-            "precision": PRECISIONS,
-        }.items():
-            _check(name, getattr(self, name), getattr(self, name) in allowed, ", ".join(allowed))
-        for name in (
-            *("epochs", "batch_size", "meta_batch_size", "hidden_units", "meta_every"),
-            *("pseudo_warmup", "pseudo_every"),
-        ):
-            _check(name, getattr(self, name), getattr(self, name) >= 1, "at least 1")
-        for name in ("num_meta", "train_examples", "steps_per_epoch"):
-            value = getattr(self, name)
-            _check(name, value, value is None or value >= 1, "at least 1")
-        for name in ("noise_rate", "momentum", "max_unreadable", "fine_tune_share"):
-            _check(name, getattr(self, name), 0.0 <= getattr(self, name) <= 1.0, "0 to 1")
-        for name in (
-            *("weight_decay", "clip", "weight_net_weight_decay", "elr_lambda"),
-            "meta_weight",
-        ):
-            _check(name, getattr(self, name), getattr(self, name) >= 0.0, "at least 0")
-        for name in ("learning_rate", "weight_net_learning_rate"):
-            _check(name, getattr(self, name), getattr(self, name) > 0.0, "above 0")
-        for name in ("imbalance_factor", "gradual_share", "warm_up"):
-            _check(name, getattr(self, name), 0.0 < getattr(self, name) <= 1.0, "above 0, up to 1")
-        share, rate = self.clean_share, self.forget_rate
-        _check("clean_share", share, share is None or 0.0 <= share <= 1.0, "0 to 1")
-        _check("forget_rate", rate, rate is None or 0.0 <= rate < 1.0, "0 to below 1")
-        if self.method == "co_teaching" and rate is None and self.noise in KINDS_WITHOUT_RATE:
-            raise ValueError(
-                "forget_rate must be given where noise_rate does not tell it. Received: "
-                f"noise={self.noise}, forget_rate=None; allowed: 0 to below 1."
-            )
-        for name in ("memory", "pair_memory", "elr_beta"):
-            _check(name, getattr(self, name), 0.0 <= getattr(self, name) < 1.0, "0 to below 1")
-        if self.method == "glc" and self.meta == "pseudo":
-            raise ValueError(
-                "glc estimates its matrix before the training from one meta set. Received: "
-                "meta=pseudo; allowed: clean, noisy."
-            )
-        check_scope(self.virtual_scope)
-        self.augmentation(by_default=False)  # checks its own numbers
-        _check(
-            "meta_every",
-            self.meta_every,
-            self.method != "l2rw" or self.meta_every == 1,
-            "1 with method=l2rw",
-        )
-        size = self.image_size
-        fits = size is None or (
-            len(size) == 2 and all(MIN_SIDE <= side <= MAX_SIDE for side in size)
-        )
-        _check("image_size", size, fits, f"height and width of {MIN_SIDE} to {MAX_SIDE}")
-        rate = self.virtual_lr
-        _check("virtual_lr", rate, rate is None or rate > 0.0, "above 0")
-        is_rate = not isinstance(self.outer_lr, str) and self.outer_lr >= 0.0
-        _check("outer_lr", self.outer_lr, self.outer_lr == "auto" or is_rate, "auto, or at least 0")
-        _check("seed", self.seed, self.seed >= 0, "at least 0")
-        if self.base_loss != "cross_entropy" and not methods.takes_base_loss(self.method):
-            takers = ", ".join(filter(methods.takes_base_loss, methods.names()))
-            raise ValueError(
-                f"base_loss belongs to a method that can work with any loss. Received: method="
-                f"{self.method}, base_loss={self.base_loss}; allowed: cross_entropy, or method "
-                f"{takers}."
-            )
-        if self.noise in KINDS_WITHOUT_RATE and self.noise_rate > 0.0:
-            kinds = ", ".join(kind for kind in KINDS if kind not in KINDS_WITHOUT_RATE)
-            raise ValueError(
-                f"noise_rate needs a kind of noise that has one. Received: noise={self.noise}, "
-                f"noise_rate={self.noise_rate}; allowed: 0, or noise {kinds}."
-            )
-        if (self.noise_file is not None) != (self.noise == "matrix"):
-            raise ValueError(
-                f"noise_file belongs to noise=matrix. Received: noise={self.noise}, "
-                f"noise_file={self.noise_file}; allowed: both or neither."
-            )
+        """Checks every value, and tells all that is wrong at once."""
+        mistakes = _wrong_values(self)
+        mistakes += _wrong_combinations(self, {name for name, _ in mistakes})
+        if mistakes:
+            raise ValueError(" ".join(message for _, message in mistakes))
 
     def augmentation(self, by_default: bool) -> data.Augmentation:
         """The augmentation of the training set.
@@ -244,17 +172,14 @@ def resolve(**given: Any) -> Settings:
     """
     given = {name: value for name, value in given.items() if value is not None}
     dataset = given.setdefault("dataset", "digits")
-    _check_dataset(dataset)
-    defaults = dict(DEFAULTS.get(data.registered_name(dataset), DEFAULTS["tfds:NAME"]))
+    registered = data.registered_name(dataset) if _is_dataset(dataset) else "tfds:NAME"
+    defaults = dict(DEFAULTS.get(registered, DEFAULTS["tfds:NAME"]))
     long_tailed = given.get("imbalance_factor", 1.0) < 1.0 and "noise_rate" not in given
     noise = given.get("noise", "none" if long_tailed else None)
     if noise in KINDS_WITHOUT_RATE:
         defaults |= {"noise": noise, "noise_rate": 0.0}
-    elif noise is not None and not defaults["noise_rate"] and "noise_rate" not in given:
-        raise ValueError(
-            f"noise_rate must be given: {dataset} has no noise by default. Received: "
-            f"noise={noise}, noise_rate=None; allowed: 0 to 1."
-        )
+    elif noise is not None and not defaults["noise_rate"]:
+        defaults["noise_rate"] = None  # to be given
     if given.get("meta") == "pseudo":
         defaults["num_meta"] = None
     return Settings(**{**defaults, **given})
@@ -289,13 +214,180 @@ def flag_line(name: str, value: object) -> str:
     return f"--{name}={value}"
 
 
-def _check_dataset(dataset: str) -> None:
+def _is_dataset(name: Any) -> bool:
     try:
-        data.registered_name(dataset)
-    except ValueError:
-        _check("dataset", dataset, False, ", ".join(data.names()))
+        data.registered_name(name)
+    except (ValueError, AttributeError):  # no name, or no string
+        return False
+    return True
 
 
-def _check(name: str, value: Any, holds: bool, allowed: str) -> None:
-    if not holds:
-        raise ValueError(f"{name} is out of range. Received: {name}={value}; allowed: {allowed}.")
+class _Range(NamedTuple):
+    """What a setting may be: integers, or finite numbers, within a range."""
+
+    allowed: str
+    kind: type
+    contains: Callable[[Any], bool]
+    optional: bool = False
+
+    def holds(self, value: Any) -> bool:
+        """Whether the value is of the kind and within the range."""
+        if value is None:
+            return self.optional
+        if isinstance(value, bool | np.bool_) or not isinstance(value, self.kind):
+            return False
+        return math.isfinite(value) and self.contains(value)
+
+
+_LARGEST = 2**31 - 1
+"""Of counts: no run has more epochs, or takes so many examples a batch."""
+_COUNT = _Range(
+    f"at least 1, up to {_LARGEST}", numbers.Integral, lambda value: 1 <= value <= _LARGEST
+)
+_SHARE = _Range("0 to 1", numbers.Real, lambda value: 0.0 <= value <= 1.0)
+_NOT_ALL = _Range("0 to below 1", numbers.Real, lambda value: 0.0 <= value < 1.0)
+_NOT_NONE = _Range("above 0, up to 1", numbers.Real, lambda value: 0.0 < value <= 1.0)
+_FROM_0 = _Range("at least 0, and finite", numbers.Real, lambda value: value >= 0.0)
+_ABOVE_0 = _Range("above 0, and finite", numbers.Real, lambda value: value > 0.0)
+_RANGES = {
+    **dict.fromkeys(("epochs", "batch_size", "meta_batch_size", "hidden_units"), _COUNT),
+    **dict.fromkeys(("meta_every", "pseudo_warmup", "pseudo_every"), _COUNT),
+    **dict.fromkeys(
+        ("num_meta", "train_examples", "steps_per_epoch"), _COUNT._replace(optional=True)
+    ),
+    **dict.fromkeys(("momentum", "max_unreadable", "fine_tune_share"), _SHARE),
+    **dict.fromkeys(("noise_rate", "clean_share"), _SHARE._replace(optional=True)),
+    **dict.fromkeys(("memory", "pair_memory", "elr_beta"), _NOT_ALL),
+    "forget_rate": _NOT_ALL._replace(optional=True),
+    **dict.fromkeys(("imbalance_factor", "gradual_share", "warm_up"), _NOT_NONE),
+    **dict.fromkeys(
+        ("weight_decay", "clip", "weight_net_weight_decay", "elr_lambda", "meta_weight"), _FROM_0
+    ),
+    **dict.fromkeys(("learning_rate", "weight_net_learning_rate"), _ABOVE_0),
+    "virtual_lr": _ABOVE_0._replace(optional=True),
+    # Up to the largest that Keras's own generator takes.
+    "seed": _Range("at least 0, below 2**32", numbers.Integral, lambda value: 0 <= value < 2**32),
+}
+_BOOLEANS = ("meta_balanced", "allow_leak", "synchronized_batch_norm", "zero_mean")
+_CHOICES = {
+    "noise": KINDS,
+    "imbalance": imbalance.KINDS,
+    "meta": META_KINDS,
+    "method": methods.names(),
+    "base_loss": losses.names(),
+    "meta_loss": tuple(META_LOSSES),
+    "network": networks.names(),
+    "precision": PRECISIONS,
+}
+
+
+def _wrong_values(settings: Settings) -> list[tuple[str, str]]:
+    """The names of the values that are wrong by themselves, each with a sentence about it."""
+    wrong = []
+
+    def check(name: str, holds: Callable[[Any], bool], allowed: str) -> None:
+        value = getattr(settings, name)
+        if not holds(value):
+            shown = value if isinstance(value, str | numbers.Real) else repr(value)
+            if isinstance(value, tuple):
+                shown = ",".join(map(str, value))
+            wrong.append(
+                (name, f"{name} is out of range. Received: {name}={shown}; allowed: {allowed}.")
+            )
+
+    check("dataset", _is_dataset, ", ".join(data.names()))
+    for name, choices in _CHOICES.items():
+        check(name, choices.__contains__, ", ".join(choices))
+    for name, allowed in _RANGES.items():
+        check(name, allowed.holds, allowed.allowed)
+    for name in _BOOLEANS:
+        check(name, lambda value: isinstance(value, bool), "True, False")
+    check(
+        "image_size",
+        lambda size: size is None or _is_size(size),
+        f"height and width of {MIN_SIDE} to {MAX_SIDE}, as in 224,224",
+    )
+    check(
+        "outer_lr",
+        lambda rate: isinstance(rate, str) and rate == "auto" or _FROM_0.holds(rate),
+        f"auto, or {_FROM_0.allowed}",
+    )
+    for name, check_itself in (
+        ("virtual_scope", lambda: check_scope(settings.virtual_scope)),
+        ("augment", lambda: settings.augment is None or check_boolean("augment", settings.augment)),
+        *(
+            (name, functools.partial(data.Augmentation, **{name: getattr(settings, name)}))
+            for name in ("randaugment", "cutout", "mixup")
+        ),
+    ):
+        try:
+            check_itself()
+        except (ValueError, TypeError) as error:
+            wrong.append((name, str(error)))
+    return wrong
+
+
+def _is_size(size: Any) -> bool:
+    return (
+        isinstance(size, tuple)
+        and len(size) == 2
+        and all(isinstance(side, int) and MIN_SIDE <= side <= MAX_SIDE for side in size)
+    )
+
+
+def _wrong_combinations(settings: Settings, wrong: set[str]) -> list[tuple[str, str]]:
+    """The same for values that do not go together, as far as none of them is wrong by itself."""
+    method, noise, rate = settings.method, settings.noise, settings.noise_rate
+    mistakes = []
+
+    def check(names: str, is_wrong: bool, message: str, allowed: str) -> None:
+        named = names.split()
+        if is_wrong and wrong.isdisjoint(named):
+            received = ", ".join(f"{name}={getattr(settings, name)}" for name in named)
+            mistakes.append((named[0], f"{message} Received: {received}; allowed: {allowed}."))
+
+    takers = ", ".join(filter(methods.takes_base_loss, methods.names()))
+    kinds = ", ".join(kind for kind in KINDS if kind not in KINDS_WITHOUT_RATE)
+    check(
+        "noise noise_rate",
+        rate is None,
+        f"noise_rate must be given: {settings.dataset} has no noise by default.",
+        "0 to 1",
+    )
+    check(
+        "noise noise_rate",
+        rate is not None and noise in KINDS_WITHOUT_RATE and rate != 0.0,
+        "noise_rate needs a kind of noise that has one.",
+        f"0, or noise {kinds}",
+    )
+    check(
+        "noise noise_file",
+        (settings.noise_file is not None) != (noise == "matrix"),
+        "noise_file belongs to noise=matrix.",
+        "both or neither",
+    )
+    check(
+        "noise forget_rate",
+        method == "co_teaching" and settings.forget_rate is None and noise in KINDS_WITHOUT_RATE,
+        "forget_rate must be given where noise_rate does not tell it.",
+        "0 to below 1",
+    )
+    check(
+        "method meta",
+        method == "glc" and settings.meta == "pseudo",
+        "glc estimates its matrix before the training from one meta set.",
+        "clean, noisy",
+    )
+    check(
+        "method meta_every",
+        method == "l2rw" and settings.meta_every != 1,
+        "l2rw has no weights in a step without a meta gradient.",
+        "1 with method=l2rw",
+    )
+    check(
+        "method base_loss",
+        settings.base_loss != "cross_entropy" and not methods.takes_base_loss(method),
+        "base_loss belongs to a method that can work with any loss.",
+        f"cross_entropy, or method {takers}",
+    )
+    return mistakes

@@ -32,6 +32,7 @@ from gdw_tf import callbacks, cli, data, experiment, strategies, train_flags
 from gdw_tf.data import describe
 from gdw_tf.data.noise import TABLE_CLASSES, matrix_text
 from gdw_tf.methods import Method
+from gdw_tf.model_files import load_method
 from gdw_tf.rounds import Round, rounds
 from gdw_tf.schedules import cosine_by_epoch
 from gdw_tf.settings import Settings, flag_lines
@@ -51,6 +52,8 @@ def main(argv: list[str]) -> None:
         strategies.check(settings, train_flags.STRATEGY.value)
         strategy = strategies.make(train_flags.STRATEGY.value)
         is_chief = strategies.is_chief(strategy)
+        if train_flags.WORKDIR.value == "":
+            raise ValueError("workdir must be a directory. Received: workdir=; allowed: a path.")
         workdir = Workdir(Path(train_flags.WORKDIR.value or _new_workdir(settings)))
         if is_chief:
             workdir.check(settings, train_flags.RESUME.value)
@@ -165,7 +168,7 @@ def _model(
     latest = workdir.checkpoint("latest")
     if not latest.exists():
         return experiment.build_model(settings, source, noisy), 0
-    model = keras.models.load_model(latest)
+    model = load_method(latest)
     return model, int(model.steps_taken.numpy()) // experiment.steps_per_epoch(settings, noisy)
 
 

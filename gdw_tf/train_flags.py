@@ -304,13 +304,9 @@ def settings_from_flags() -> Settings:
     if given["noise_file"]:  # a run can be run again from any directory
         given["noise_file"] = str(Path(given["noise_file"]).expanduser().resolve())
     if given["image_size"] is not None:
-        try:
-            given["image_size"] = tuple(map(int, given["image_size"]))
-        except ValueError:
-            raise ValueError(
-                f"image_size must be two numbers. Received: {','.join(given['image_size'])}; "
-                "allowed: H,W, such as 224,224."
-            ) from None
+        given["image_size"] = tuple(
+            int(side) if side.isdecimal() else side for side in given["image_size"]
+        )
     return resolve(**given)
 
 

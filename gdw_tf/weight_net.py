@@ -28,9 +28,9 @@ def build_weight_net(hidden_units: int = 100) -> keras.Model:
 
     Raises:
         TypeError: `hidden_units` is not an integer.
-        ValueError: `hidden_units` is less than 1.
+        ValueError: `hidden_units` is less than 1, or 2**31 or more.
     """
-    check_integer("hidden_units", hidden_units, 1)
+    check_integer("hidden_units", hidden_units, 1, 2**31 - 1)
     return keras.Sequential(
         [
             keras.Input((1,), name="cross_entropy"),

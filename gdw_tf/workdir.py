@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from gdw_tf.checks import check_directory
 from gdw_tf.settings import Settings, flag_lines, settings_of_lines
 
 
@@ -92,11 +93,11 @@ class Workdir:
         """Raises an error where a run would harm another; writes nothing.
 
         Raises:
+            PermissionError: the directory cannot be written to.
             ValueError: the directory holds a run of other settings, or one that is not to be
                 resumed, or files that are no run.
         """
-        if self.root.is_file():
-            raise ValueError(f"workdir must be a directory. Received: {self.root}, a file")
+        check_directory("workdir", self.root)
         if not self.flags.exists():
             if self.root.exists() and any(self.root.iterdir()):
                 raise ValueError(f"workdir holds files that are no run. Received: {self.root}")
@@ -140,7 +141,7 @@ class Workdir:
         """The pseudo-clean meta set that was chosen last; `None` if there is none."""
         if not self.pseudo_clean.exists():
             return None
-        with np.load(self.pseudo_clean) as arrays:
+        with np.load(self.pseudo_clean, allow_pickle=False) as arrays:
             return Choice(int(arrays["epoch"]), arrays["indices"])
 
     def write_choice(self, choice: Choice) -> None:

@@ -18,7 +18,7 @@ from absl import flags
 
 from gdw_tf import cli, methods, train_flags
 from gdw_tf.compare import JOBS, METHODS, SEEDS
-from gdw_tf.comparison import WITHOUT_RUNS, Comparison, Row, percent, train_all
+from gdw_tf.comparison import WITHOUT_RUNS, Comparison, Row, markdown_text, percent, train_all
 from gdw_tf.provenance import made_by
 
 OURS = (
@@ -106,7 +106,7 @@ def markdown(columns: dict[str, list[Row]]) -> str:
         ]
         cells.append(_median([value for row in rows for value in row.seconds]))
         cells.append(_median([value / 2**20 for row in rows for value in row.peak_memory_bytes]))
-        lines.append(f"| {rows[0].name} | {' | '.join(cells)} |")
+        lines.append(f"| {markdown_text(rows[0].name)} | {' | '.join(cells)} |")
     lines += [
         "",
         f"Mean ± standard deviation over seeds {', '.join(SEEDS.value)}. Networks (small_cnn, 60 "

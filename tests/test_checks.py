@@ -3,7 +3,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gdw_tf.checks import check_integer, check_labels, check_number, check_rate
+from gdw_tf.checks import (
+    check_boolean,
+    check_directory,
+    check_integer,
+    check_labels,
+    check_number,
+    check_rate,
+    is_printable,
+    one_line,
+)
 
 
 @pytest.mark.parametrize("value", [3, np.int64(3), np.uint8(3)])
@@ -59,3 +68,47 @@ def test_labels_become_int64():
 def test_labels_that_are_no_class_indices_are_errors(labels, error, message):
     with pytest.raises(error, match=message):
         check_labels("y", labels, 3)
+
+
+@pytest.mark.parametrize("value", [float("inf"), -float("inf"), float("nan")])
+def test_an_infinite_number_is_none(value):
+    with pytest.raises(ValueError, match=f"Received: rate={value}; allowed: numbers from 0, and"):
+        check_number("rate", value, 0.0)
+
+
+@pytest.mark.parametrize("value", ["0.5", None, True, [0.5]])
+def test_what_is_no_rate_is_named(value):
+    with pytest.raises(TypeError, match="rate must be a number. Received: rate="):
+        check_rate("rate", value)
+
+
+def test_booleans_of_any_type_become_python_booleans():
+    assert check_boolean("balanced", np.bool_(True)) is True
+    for value in (1, "yes", None):
+        with pytest.raises(TypeError, match="Received: balanced=.*; allowed: True, False"):
+            check_boolean("balanced", value)
+
+
+@pytest.mark.parametrize("text", ["", "a b", "naïve", "猫", "a\u200dz"])
+def test_text_of_one_line_is_printable(text):
+    assert is_printable(text)
+
+
+@pytest.mark.parametrize("text", ["a\nb", "\x1b[31m", "a\tb", "\u2028", "\udcff", "\0"])
+def test_what_breaks_a_line_or_a_terminal_is_not(text):
+    assert not is_printable(text)
+    assert is_printable(one_line(text))
+
+
+def test_an_error_of_many_lines_becomes_one():
+    assert one_line("\x1b[1mWrong\x1b[0m:\n\n  shape\x07") == "Wrong: shape?"
+    assert one_line("x" * 400, length=10) == "xxxxxxx..."
+
+
+def test_a_directory_must_be_one_or_able_to_become_one(tmp_path):
+    check_directory("out", tmp_path)
+    check_directory("out", tmp_path / "new" / "newer")
+    (tmp_path / "file").touch()
+    for path in (tmp_path / "file", tmp_path / "file" / "new"):
+        with pytest.raises(ValueError, match=f"Received: out={path}; .*file is none"):
+            check_directory("out", path)

@@ -17,13 +17,14 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
+import numbers
 from collections.abc import Callable
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from gdw_tf.checks import check_integer
+from gdw_tf.checks import check_boolean, check_integer
 from gdw_tf.data.keyed_layers import call_with_key
 from gdw_tf.data.orders import ALGORITHM, fold
 from gdw_tf.data.randaugment import GREY, MAX_MAGNITUDE, rand_augment
@@ -54,6 +55,7 @@ class Augmentation:
             its own.
 
     Raises:
+        TypeError: If one of them is no number, or `crop_and_flip` no boolean.
         ValueError: If a number is out of range.
     """
 
@@ -64,19 +66,21 @@ class Augmentation:
 
     def __post_init__(self) -> None:
         """Checks the numbers."""
+        check_boolean("crop_and_flip", self.crop_and_flip)
         for name, holds, allowed in (
-            ("randaugment", 0.0 <= self.randaugment <= MAX_MAGNITUDE, f"0 to {MAX_MAGNITUDE:g}"),
-            ("cutout", 0.0 <= self.cutout <= 1.0, "0 to 1"),
+            ("randaugment", lambda value: 0.0 <= value <= MAX_MAGNITUDE, f"0 to {MAX_MAGNITUDE:g}"),
+            ("cutout", lambda value: 0.0 <= value <= 1.0, "0 to 1"),
             (
                 "mixup",
-                self.mixup == 0.0 or MIN_ALPHA <= self.mixup < math.inf,
+                lambda value: value == 0.0 or MIN_ALPHA <= value < math.inf,
                 f"0, or numbers from {MIN_ALPHA}",
             ),
         ):
-            if not holds:
-                raise ValueError(
-                    f"{name} is out of range. Received: {name}={getattr(self, name)}; allowed: "
-                    f"{allowed}."
+            value = getattr(self, name)
+            is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+            if not is_number or not holds(value):
+                raise (ValueError if is_number else TypeError)(
+                    f"{name} is out of range. Received: {name}={value!r}; allowed: {allowed}."
                 )
 
 

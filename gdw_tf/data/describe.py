@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from gdw_tf import cli, data, experiment, train_flags
+from gdw_tf.checks import check_directory
 from gdw_tf.data import figures
 from gdw_tf.data.noise import TABLE_CLASSES, matrix_text
 from gdw_tf.settings import Settings
@@ -30,8 +31,7 @@ def main(argv: list[str]) -> None:
         out = cli.OUT.value and Path(cli.OUT.value)
         if out:
             figures.check_matplotlib()
-            if out.exists() and not out.is_dir():
-                raise ValueError(f"out must be a directory. Received: {out}, a file")
+            check_directory("out", out)
         settings = train_flags.settings_from_flags()
         source = experiment.load_source(settings, **train_flags.locations())
         found = data.scan(

@@ -134,9 +134,14 @@ def _name_classes(axis: Axis, noisy: NoisyData, **font: float) -> None:
 
 def _short_names(noisy: NoisyData) -> list[str]:
     return [
-        name if len(name) <= NAME_LENGTH else f"{name[: NAME_LENGTH - 1]}…"
+        plain_text(name if len(name) <= NAME_LENGTH else f"{name[: NAME_LENGTH - 1]}…")
         for name in noisy.class_names
     ]
+
+
+def plain_text(text: str) -> str:
+    """Keeps matplotlib from reading what stands between two dollars as a formula."""
+    return text.replace("$", r"\$")
 
 
 def _figure(width: float, height: float) -> Figure:

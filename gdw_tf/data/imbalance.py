@@ -14,10 +14,12 @@ Of C classes, class c keeps n_c images:
 
 from __future__ import annotations
 
+import numbers
+
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gdw_tf.checks import check_integer, check_labels
+from gdw_tf.checks import check_integer, check_labels, check_number
 from gdw_tf.data.class_draws import draw_per_class
 
 KINDS = ("exponential", "step")
@@ -39,17 +41,13 @@ def imbalanced_counts(
         n_c, int64, shape (C,), never rising. With a strong imbalance the last may be 0.
 
     Raises:
-        TypeError: If `num_classes` is not an integer.
+        TypeError: If `num_classes` is not an integer, or another argument not a number.
         ValueError: If an argument is out of range or the kind unknown.
     """
     check_kind("kind", kind)
     check_integer("num_classes", num_classes, 2)
     check_factor("factor", factor)
-    if not 1 <= num_per_class < np.inf:
-        raise ValueError(
-            f"num_per_class is out of range. Received: num_per_class={num_per_class}; "
-            "allowed: 1 or more."
-        )
+    check_number("num_per_class", num_per_class, 1.0)
     if kind == "step":
         few = num_classes // 2
         exponents = [0] * (num_classes - few) + [1] * few
@@ -114,8 +112,13 @@ def check_factor(name: str, factor: float) -> None:
         factor: Images of the last class relative to the first.
 
     Raises:
-        ValueError: If it is out of range or not a number.
+        TypeError: If it is no real number.
+        ValueError: If it is out of range or not a number (NaN).
     """
+    if not isinstance(factor, numbers.Real) or isinstance(factor, bool):
+        raise TypeError(
+            f"{name} must be a number. Received: {name}={factor!r}; allowed: above 0 and up to 1."
+        )
     if not 0 < factor <= 1:
         raise ValueError(
             f"{name} is out of range. Received: {name}={factor}; allowed: above 0 and up to 1."

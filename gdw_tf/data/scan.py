@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import concurrent.futures
 import dataclasses
-import hashlib
 import io
 import os
 from collections.abc import Collection
@@ -24,14 +23,17 @@ import numpy as np
 import PIL.Image
 import tensorflow as tf
 
+from gdw_tf.checks import one_line
+from gdw_tf.data.digests import DIGEST_BYTES, digest, row_digests
 from gdw_tf.data.images import ImageFiles, Images, decode_image
 from gdw_tf.data.sources.source import Source
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
 MAX_PIXELS = 50_000_000
 """Pixels of the largest image that is decoded: a small file can hold gigabytes of them."""
+MAX_BYTES = 2**29
+"""Bytes of the largest file that is read; `MAX_PIXELS` without any compression are fewer."""
 
-_DIGEST_BYTES = 16
 _CHUNK = 4096  # results that wait at a time
 
 
@@ -122,25 +124,25 @@ def without(source: Source, paths: Collection[str]) -> Source:
 
 def _digests(images: Images, unreadable: dict[str, str]) -> np.ndarray:
     """Hashes what images hold; those that cannot be read get an empty digest and are noted."""
-    found = np.empty(len(images), dtype=f"S{2 * _DIGEST_BYTES}")
+    found = np.empty(len(images), dtype=f"S{2 * DIGEST_BYTES}")
     if not isinstance(images, ImageFiles):
-        for index, image in enumerate(images):
-            found[index] = _hash(np.ascontiguousarray(image).data)
+        for index, row in enumerate(row_digests([images])):
+            found[index] = row
         return found
 
-    def digest(index: int) -> bytes | str:
+    def of_file(index: int) -> bytes | str:
         try:
             with open(images.full_path(index), "rb") as file:
-                contents = file.read()
+                contents = file.read(MAX_BYTES + 1)
             _check_image(contents)
-        except (OSError, ValueError, tf.errors.OpError) as error:
-            return " ".join(str(getattr(error, "message", error)).split())
-        return _hash(contents)
+        except Exception as error:  # a damaged file gets anything at all out of its decoder
+            return one_line(getattr(error, "message", error)) or type(error).__name__
+        return digest(contents)
 
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as threads:
         for start in range(0, len(images), _CHUNK):
             indices = range(start, min(start + _CHUNK, len(images)))
-            for index, result in zip(indices, threads.map(digest, indices), strict=True):
+            for index, result in zip(indices, threads.map(of_file, indices), strict=True):
                 if isinstance(result, bytes):
                     found[index] = result
                 else:
@@ -151,6 +153,8 @@ def _digests(images: Images, unreadable: dict[str, str]) -> np.ndarray:
 
 def _check_image(contents: bytes) -> None:
     """Raises an error if contents cannot be decoded, as batches are, or hold too many pixels."""
+    if len(contents) > MAX_BYTES:
+        raise ValueError(f"too large a file; allowed: {MAX_BYTES:,} bytes")
     try:
         with PIL.Image.open(io.BytesIO(contents), formats=FORMATS) as image:  # the header only
             width, height = image.size
@@ -162,11 +166,6 @@ def _check_image(contents: bytes) -> None:
         raise ValueError(f"{width} x {height} pixels; allowed: {MAX_PIXELS:,} in all")
     with tf.device("CPU:0"):
         decode_image(contents)  # not resized: that cannot fail, and takes longer than the rest
-
-
-def _hash(contents: bytes | memoryview) -> bytes:
-    # In hexadecimal, because NumPy's strings of bytes drop zeros at the end.
-    return hashlib.blake2b(contents, digest_size=_DIGEST_BYTES).hexdigest().encode()
 
 
 def _check_leak(source: Source, digests: dict[str, np.ndarray]) -> None:

@@ -50,7 +50,7 @@ import tensorflow as tf
 
 from gdw_tf import replicas
 from gdw_tf.batch import Batch
-from gdw_tf.checks import check_number
+from gdw_tf.checks import check_boolean, check_number
 from gdw_tf.class_gradients import ClassGradients, bounded_weights, zero_mean_weights
 from gdw_tf.methods.outer_step import OuterStep
 from gdw_tf.methods.weighting import WeightNetMethod
@@ -111,7 +111,7 @@ class GDW(OuterStep, WeightNetMethod):
         super().__init__(classifier, **kwargs)
         for name, value in (("memory", memory), ("pair_memory", pair_memory)):
             check_number(name, value, 0.0, below=1.0)
-        self.zero_mean = zero_mean
+        self.zero_mean = check_boolean("zero_mean", zero_mean)
         self.memory = memory
         self.pair_memory = pair_memory
         self.pair_steps: keras.Variable | None = None

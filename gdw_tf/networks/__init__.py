@@ -19,6 +19,7 @@ from functools import partial
 import keras
 import numpy as np
 
+from gdw_tf.checks import check_integer
 from gdw_tf.networks.cosine_head import with_cosine_head
 from gdw_tf.networks.resnet import CIFAR_DEPTHS, cifar_resnet, resnet18
 from gdw_tf.networks.small_cnn import small_cnn
@@ -64,17 +65,23 @@ def build(
         layers are `"images"`, `"normalization"` and `"network"`.
 
     Raises:
-        ValueError: unknown name, or `mean` and `std` are not one number a channel, `std` above
-            zero.
+        TypeError: `num_classes` is not an integer.
+        ValueError: unknown name, less than two classes, or `mean` and `std` are not one finite
+            number a channel, `std` above zero.
     """
     if name not in _NETWORKS:
         raise ValueError(
             f"Unknown network. Received: name={name!r}; allowed: {', '.join(_NETWORKS)}."
         )
+    check_integer("num_classes", num_classes, 2)
     channels = image_shape[-1]
-    if np.shape(mean) != (channels,) or np.shape(std) != (channels,) or np.min(std) <= 0:
+    if (
+        np.shape(mean) != (channels,)
+        or np.shape(std) != (channels,)
+        or (not np.isfinite([mean, std]).all() or np.min(std) <= 0)
+    ):
         raise ValueError(
-            "mean and std must be one number a channel, std above zero. Received: "
+            "mean and std must be one finite number a channel, std above zero. Received: "
             f"mean={mean}, std={std}; channels: {channels}."
         )
     # Arrays of float64, because Keras casts lists by way of float32.

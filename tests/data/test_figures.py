@@ -134,3 +134,12 @@ def test_a_missing_matplotlib_is_said(monkeypatch):
     monkeypatch.setattr(figures.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ValueError, match="pip install matplotlib"):
         figures.check_matplotlib()
+
+
+@pytest.mark.parametrize("name", ["$x^$", "a $ b", "$", r"\$_{$", "<b>cat</b>"])
+def test_names_of_classes_are_no_formulas(name, tmp_path):
+    data = make_data(12, class_names=(name, "dog", "cow"))
+    for number, figure in enumerate(
+        (figures.class_histogram(data), figures.noise_matrix(data), figures.contact_sheet(data, 0))
+    ):
+        figure.savefig(tmp_path / f"{number}.png")  # reads the text

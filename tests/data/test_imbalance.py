@@ -101,7 +101,7 @@ def test_a_factor_out_of_range_is_an_error(factor):
 
 @pytest.mark.parametrize("num_per_class", [0, 0.9, float("nan"), float("inf")])
 def test_too_few_images_are_an_error(num_per_class):
-    with pytest.raises(ValueError, match=f"num_per_class={num_per_class}; allowed: 1 or more"):
+    with pytest.raises(ValueError, match=f"num_per_class={num_per_class}; allowed: numbers from 1"):
         imbalanced_indices([0, 1], 2, 0.5, generator(0), num_per_class)
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import shutil
 import struct
+import sys
 import zlib
 
 import numpy as np
@@ -10,6 +11,9 @@ import pytest
 
 from gdw_tf import data
 from gdw_tf.data import scan, without
+
+# The package has the function by the name of its module.
+scanning = sys.modules[scan.__module__]
 
 
 def load(image_folder):
@@ -114,3 +118,26 @@ def test_images_in_memory_leak_too(image_folder):
     meta[3] = source.x_train[40]
     with pytest.raises(ValueError, match=r"first x_meta\[3\], which is x_train\[40\]"):
         scan(clean)
+
+
+def test_whatever_goes_wrong_in_a_decoder_the_file_is_unreadable(image_folder, monkeypatch):
+    source = load(image_folder)
+
+    def fails(contents):
+        raise NotImplementedError("codec\nof the future\x1b[0m")
+
+    monkeypatch.setattr(scanning, "decode_image", fails)
+    found = scan(source, max_unreadable=1.0)
+    assert set(found.unreadable.values()) == {"codec of the future"}
+
+
+def test_a_file_that_is_too_large_is_not_read_whole(image_folder, monkeypatch):
+    source = load(image_folder)
+    size = (image_folder / "train/dog/0.png").stat().st_size
+    with (image_folder / "train/cat/0.png").open("ab") as file:
+        file.truncate(10 * size)  # a hole
+    monkeypatch.setattr(scanning, "MAX_BYTES", 5 * size)
+    found = scan(source, max_unreadable=0.5)
+    assert found.unreadable == {
+        "train/cat/0.png": f"too large a file; allowed: {5 * size:,} bytes",
+    }

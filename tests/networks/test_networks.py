@@ -102,5 +102,7 @@ def test_unknown_name():
     [((1.0,), STD), (MEAN, (1.0, 1.0)), (MEAN, (63.0, 0.0, 66.7)), (125.0, 63.0)],
 )
 def test_mean_and_std_must_be_one_a_channel(mean, std):
-    with pytest.raises(ValueError, match=r"one number a channel, std above zero\. Received: mean="):
+    with pytest.raises(
+        ValueError, match=r"one finite number a channel, std above zero. Received: mean="
+    ):
         networks.build("small_cnn", num_classes=4, image_shape=(8, 8, 3), mean=mean, std=std)

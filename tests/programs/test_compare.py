@@ -7,7 +7,14 @@ import numpy as np
 import pytest
 from sklearn.svm import SVC
 
-from gdw_tf.comparison import Contender, Row, early_stopping_accuracy, percent, write_csv
+from gdw_tf.comparison import (
+    Contender,
+    Row,
+    early_stopping_accuracy,
+    markdown_text,
+    percent,
+    write_csv,
+)
 from gdw_tf.data import load, prepare
 from gdw_tf.workdir import Workdir
 
@@ -166,3 +173,7 @@ def test_a_contender_is_a_method_and_its_flags():
     assert Contender.parse("gdw:memory=0.7:clip=1") == Contender(
         "gdw:memory=0.7:clip=1", "gdw", ("memory=0.7", "clip=1")
     )
+
+
+def test_names_are_text_in_a_table():
+    assert markdown_text("gdw:virtual_scope=a|<b>&") == r"gdw:virtual_scope=a\|&lt;b&gt;&amp;"

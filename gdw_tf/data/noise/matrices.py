@@ -15,7 +15,7 @@ import json
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gdw_tf.checks import check_integer, check_labels, check_rate
+from gdw_tf.checks import check_integer, check_labels, check_rate, one_line
 from gdw_tf.data.random import generator
 
 
@@ -202,7 +202,13 @@ def check_matrix(matrix: ArrayLike, num_classes: int | None = None) -> np.ndarra
         ValueError: If it is not square with a row for each of two or more classes, or a row holds
             a negative number or does not sum to one within 1e-6.
     """
-    matrix = np.asarray(matrix, dtype=np.float64)
+    try:
+        matrix = np.asarray(matrix, dtype=np.float64)
+    except (ValueError, TypeError):
+        raise ValueError(
+            f"matrix must be numbers. Received: {one_line(repr(matrix), 80)}; allowed: (C, C), C "
+            "of 2 or more."
+        ) from None
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or len(matrix) < 2:
         raise ValueError(
             f"matrix must be square. Received: shape {matrix.shape}; allowed: (C, C) with C of 2 "

@@ -11,6 +11,7 @@ from typing import NamedTuple, TextIO
 
 import numpy as np
 
+from gdw_tf.checks import is_printable
 from gdw_tf.data.images import ImageFiles
 from gdw_tf.data.sources.source import Source
 from gdw_tf.data.statistics import IMAGENET_MEAN, IMAGENET_STD
@@ -51,7 +52,7 @@ def source_of_files(
             root.
     """
     for label in class_names:
-        if any(unicodedata.category(character) in ("Cc", "Cs") for character in label):
+        if not is_printable(label):
             raise ValueError(f"The name of a class must be readable text. Received: {label!r}.")
     numbers = {label: number for number, label in enumerate(class_names)}
     x, y = {}, {}
@@ -140,7 +141,8 @@ def _check_paths(root: str, paths: Iterable[str]) -> None:
     missing = []
     real_folder = functools.lru_cache(None)(os.path.realpath)
     for path in paths:
-        if any(character in path for character in "\t\n\r\0"):
+        # Other separators, and bytes that are no UTF-8, do no harm in a list of files.
+        if any(unicodedata.category(character) == "Cc" for character in path):
             raise ValueError(f"A file name has a control character in it. Received: {path!r}.")
         folder, file_name = os.path.split(os.path.join(root, path))
         real = os.path.join(real_folder(folder), file_name)

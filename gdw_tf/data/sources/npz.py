@@ -13,6 +13,7 @@ training images' channels.
 
 from __future__ import annotations
 
+import lzma
 import os
 import zipfile
 import zlib
@@ -21,10 +22,16 @@ import numpy as np
 
 from gdw_tf.checks import check_labels
 from gdw_tf.data.images import resize
+from gdw_tf.data.memory import physical_memory
 from gdw_tf.data.sources.files import check_every_class
 from gdw_tf.data.sources.source import Source
 from gdw_tf.data.statistics import channel_statistics
 
+# What NumPy and zipfile may answer to a file that is damaged, encrypted, or made to do harm.
+_DAMAGED = (
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, ValueError, EOFError, MemoryError),
+    *(NotImplementedError, RuntimeError, OverflowError),
+)
 _SUFFIXES = {"train": "", "meta": "_meta", "test": "_test"}
 
 
@@ -99,10 +106,11 @@ def _read(data_file: str) -> dict[str, np.ndarray]:
         if not zipfile.is_zipfile(file):
             raise ValueError(f"This is no archive of numpy.savez. Received: {data_file}.")
     try:
+        _check_size(data_file, {f"{name}.npy" for name in names})
         with np.load(data_file, allow_pickle=False) as archive:
             arrays = {name: np.asarray(archive[name]) for name in names if name in archive}
             found = ", ".join(archive)
-    except (zipfile.BadZipFile, zlib.error, ValueError, EOFError, MemoryError) as error:
+    except _DAMAGED as error:
         raise ValueError(
             f"An array of this archive cannot be read. Received: {data_file}: {error}."
         ) from error
@@ -114,6 +122,15 @@ def _read(data_file: str) -> dict[str, np.ndarray]:
             f"{', '.join(missing)}."
         )
     return arrays
+
+
+def _check_size(data_file: str, members: set[str]) -> None:
+    """Checks that arrays fit into memory, in which batches have a copy: few bytes can hold many."""
+    with zipfile.ZipFile(data_file) as archive:
+        size = sum(one.file_size for one in archive.infolist() if one.filename in members)
+    allowed = physical_memory() // 2
+    if size > allowed:
+        raise ValueError(f"{size / 2**30:.1f} GiB of arrays; allowed: {allowed / 2**30:.1f} GiB")
 
 
 def _images(

@@ -12,7 +12,6 @@ channels.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import Any
 
@@ -21,6 +20,7 @@ import tensorflow as tf
 
 from gdw_tf.data.class_draws import draw_per_class
 from gdw_tf.data.images import resize
+from gdw_tf.data.memory import physical_memory
 from gdw_tf.data.random import generator
 from gdw_tf.data.sources.source import Source
 from gdw_tf.data.statistics import channel_statistics
@@ -175,7 +175,7 @@ def _check_splits(name: str, info: Any, image_size: tuple[int, int] | None) -> N
     height, width = image_size or (height, width)
     images = sum(split.num_examples for split in info.splits.values())
     gigabytes = images * height * width * channels / 2**30
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    memory = physical_memory() / 2**30
     if gigabytes > memory / MEMORY_SHARE:
         raise ValueError(
             f"The images of tfds:{name} do not fit into memory. Received: {gigabytes:.1f} GiB of "
