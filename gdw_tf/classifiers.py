@@ -10,14 +10,24 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from gdw_tf.checks import one_line
+
 _WHAT_TO_DO = (
     "The classifier must answer logits: GDW works on the gradient of the logits. "
-    "Remove the softmax from its last layer; export() adds probabilities again. "
+    "Remove the {activation} from its last layer; export() adds probabilities again. "
 )
+_OF_PROBABILITIES = {
+    keras.activations.softmax: "softmax",
+    keras.activations.sigmoid: "sigmoid",
+}
+
+
+class _NotAClassifier(ValueError):
+    """What is wrong with a classifier whatever its inputs are."""
 
 
 def check_not_softmax(classifier: keras.Model) -> None:
-    """Raises an error for a model whose last layer is seen to be a softmax.
+    """Raises an error for a model whose last layer is seen to be a softmax, or a sigmoid.
 
     Args:
         classifier: a Keras model; one whose layers cannot be read passes, and `answer_logits`
@@ -25,12 +35,16 @@ def check_not_softmax(classifier: keras.Model) -> None:
 
     Raises:
         TypeError: not a Keras model.
-        ValueError: the last layer ends in softmax.
+        ValueError: the last layer ends in softmax or sigmoid.
     """
     if not isinstance(classifier, keras.Model):
         raise TypeError(f"classifier must be a keras.Model. Received: {type(classifier).__name__}")
-    if _output_activation(classifier) is keras.activations.softmax:
-        raise ValueError(f"{_WHAT_TO_DO}Received: {classifier.name!r}, which ends in softmax")
+    activation = _OF_PROBABILITIES.get(_output_activation(classifier))
+    if activation:
+        raise ValueError(
+            f"{_WHAT_TO_DO.format(activation=activation)}Received: {classifier.name!r}, which ends "
+            f"in {activation}"
+        )
 
 
 def answers_are_known(classifier: keras.Model) -> bool:
@@ -50,8 +64,8 @@ def check_answers(answers: np.ndarray, classifier_name: str) -> None:
     """
     if np.all(answers >= 0) and np.allclose(answers.sum(axis=1), 1.0, atol=1e-2):
         raise ValueError(
-            f"{_WHAT_TO_DO}Received: {classifier_name!r}, whose answers sum to one, "
-            f"the first being {np.round(answers[0], 4).tolist()}"
+            f"{_WHAT_TO_DO.format(activation='softmax')}Received: {classifier_name!r}, whose "
+            f"answers sum to one, the first being {np.round(answers[0], 4).tolist()}"
         )
 
 
@@ -66,7 +80,8 @@ def number_of_classes(classifier: keras.Model, input_spec: Any) -> int:
         C, at least 2.
 
     Raises:
-        ValueError: the answer is not one tensor of shape (B, C) with C >= 2.
+        ValueError: the answer is not one tensor of floats of shape (B, C) with C >= 2; the
+            classifier does not take such inputs.
     """
     inputs = tf.nest.map_structure(
         lambda spec: keras.KerasTensor(spec.shape, dtype=spec.dtype.name), input_spec
@@ -74,11 +89,47 @@ def number_of_classes(classifier: keras.Model, input_spec: Any) -> int:
     answer = classifier(inputs)
     shape = getattr(answer, "shape", None)
     if shape is None or len(shape) != 2 or shape[1] is None or shape[1] < 2:
-        raise ValueError(
+        raise _NotAClassifier(
             "The classifier must answer one tensor of logits of shape (batch, classes) with at "
             f"least two classes. Received: {classifier.name!r} answering {answer}"
         )
+    if "float" not in answer.dtype:
+        raise _NotAClassifier(
+            "The classifier must answer logits, numbers that have a gradient. Received: "
+            f"{classifier.name!r} answering {answer.dtype}; allowed: floats."
+        )
     return shape[1]
+
+
+def check_inputs(classifier: keras.Model, input_spec: Any, name: str) -> int:
+    """Checks that the classifier takes inputs like these; see `number_of_classes`.
+
+    Args:
+        classifier: a Keras model.
+        input_spec: `tf.TensorSpec`s of the inputs, nested as they are.
+        name: how an error calls the data.
+
+    Returns:
+        C.
+
+    Raises:
+        ValueError: it does not; strings where its inputs are numbers, or the other way round.
+    """
+    known = [tensor.dtype for tensor in getattr(classifier, "inputs", None) or ()]
+    for spec, dtype in zip(tf.nest.flatten(input_spec), known, strict=False):
+        if (spec.dtype == tf.string) != (dtype == "string"):
+            raise ValueError(
+                f"{name}: the inputs do not fit the classifier. Received: dtype {spec.dtype.name}; "
+                f"allowed: {dtype}."
+            )
+    try:
+        return number_of_classes(classifier, input_spec)
+    except _NotAClassifier:
+        raise
+    except (ValueError, TypeError) as error:
+        raise ValueError(
+            f"{name}: the inputs do not fit the classifier. Received: {one_line(error)}"
+        ) from error
 
 
 def with_features(classifier: keras.Model) -> keras.Model:
@@ -129,17 +180,25 @@ def check_scope(scope: object) -> str:
 
     Raises:
         TypeError: it is not a string.
-        ValueError: it is neither a name nor a regular expression.
+        ValueError: it is neither a name nor a regular expression, or it is empty.
     """
+    allowed = f"{', '.join(SCOPES)}, or one that the paths of variables are searched for"
     if not isinstance(scope, str):
-        raise TypeError(f"virtual_scope must be a string. Received: virtual_scope={scope!r}")
+        raise TypeError(
+            f"virtual_scope must be a string. Received: virtual_scope={scope!r}; allowed: "
+            f"{allowed}."
+        )
     try:
         re.compile(scope)
     except re.error as error:
+        reason = f" ({error})"
+    else:
+        reason = ""
+    if reason or not scope:
         raise ValueError(
-            f"virtual_scope is no regular expression ({error}). Received: virtual_scope={scope}; "
-            f"allowed: {', '.join(SCOPES)}, or one that the paths of variables are searched for."
-        ) from None
+            f"virtual_scope is no regular expression{reason}. Received: virtual_scope={scope}; "
+            f"allowed: {allowed}."
+        )
     return scope
 
 

@@ -17,7 +17,7 @@ batches as one that was never interrupted. The order of a `tf.data.Dataset` is i
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from typing import Any, NamedTuple
 
 import keras
@@ -25,13 +25,15 @@ import numpy as np
 import tensorflow as tf
 
 from gdw_tf.batch import Batch
-from gdw_tf.checks import check_integer
+from gdw_tf.checks import check_integer, check_number, one_line
+from gdw_tf.data.digests import row_digests
 from gdw_tf.data.orders import fold, shuffled_pass, stream_key
 from gdw_tf.data.pipeline import gather_batches
 from gdw_tf.labels import check_form, checked_in_range, class_indices, one_hot_labels
 
 DEFAULT_BATCH_SIZE = 32
 EVALUATION_BATCH_SIZE = 500
+_CHECKED_AT_A_TIME = 2**20  # numbers, which stay in the processor's cache
 
 
 class Arrays(NamedTuple):
@@ -65,8 +67,10 @@ def read(x: Any, y: Any = None, sample_weight: Any = None, *, name: str) -> Data
         whose lengths agree.
 
     Raises:
-        TypeError: `x` is neither.
-        ValueError: labels are missing, or given beside a data set; lengths differ; no examples.
+        TypeError: `x` is neither; arrays of something else than numbers or text; sample weights
+            that are not numbers.
+        ValueError: labels are missing, or given beside a data set; lengths differ; no examples;
+            sample weights that are negative, not finite, or not one an example.
     """
     if callable(x):
         x = x(tf.distribute.InputContext())
@@ -92,11 +96,21 @@ def read(x: Any, y: Any = None, sample_weight: Any = None, *, name: str) -> Data
     arrays = Arrays(
         inputs, np.asarray(y), None if sample_weight is None else np.asarray(sample_weight)
     )
+    for array in tf.nest.flatten(tuple(arrays)):
+        if array is not None and not array.ndim:
+            raise ValueError(
+                f"{name}: arrays must have the examples along their first axis. Received: "
+                f"{one_line(repr(array))}; allowed: (N, ...)."
+            )
+    for array in tf.nest.flatten(inputs):
+        _check_input(array, name)
     lengths = {len(array) for array in tf.nest.flatten(tuple(arrays)) if array is not None}
     if len(lengths) != 1:
         raise ValueError(f"{name}: all arrays must have one length. Received: {sorted(lengths)}")
     if lengths == {0}:
         raise ValueError(f"{name} must hold at least one example. Received: empty arrays")
+    if arrays.sample_weight is not None:
+        _check_sample_weight(arrays.sample_weight, name)
     return arrays
 
 
@@ -140,6 +154,35 @@ def read_pair(data: Any, *, name: str) -> Data:
     return read(data, name=name)
 
 
+def read_validation(data: Any, steps: int | None) -> Data | None:
+    """Reads `validation_data` as far as they can be checked before the training.
+
+    Args:
+        data: what `fit` was given; of other things that Keras takes nothing is known.
+        steps: `validation_steps`.
+
+    Returns:
+        What `read` returned; `None` where there is nothing to check.
+
+    Raises:
+        TypeError: as `read`.
+        ValueError: as `read`; a data set without an end and without `steps`.
+    """
+    name = "validation_data"
+    if data is None or callable(data) or isinstance(data, keras.utils.PyDataset | Generator):
+        return None
+    data = read_pair(tuple(data) if isinstance(data, list) else data, name=name)
+    is_endless = (
+        isinstance(data, tf.data.Dataset) and data.cardinality() == tf.data.INFINITE_CARDINALITY
+    )
+    if is_endless and steps is None:
+        raise ValueError(
+            f"{name} must have an end, or fit needs validation_steps. Received: an endless "
+            "tf.data.Dataset and validation_steps=None"
+        )
+    return data
+
+
 def split_validation(arrays: Data, fraction: float) -> tuple[Arrays, tuple[Any, ...]]:
     """Takes the last `fraction` of arrays for validation, as Keras does.
 
@@ -151,6 +194,7 @@ def split_validation(arrays: Data, fraction: float) -> tuple[Arrays, tuple[Any, 
     """
     if not isinstance(arrays, Arrays):
         raise ValueError("validation_split needs arrays. Received: a tf.data.Dataset")
+    check_number("validation_split", fraction, 0.0)
     if not 0.0 < fraction < 1.0:
         raise ValueError(f"validation_split must be between 0 and 1. Received: {fraction}")
     boundary = int(arrays.size * (1.0 - fraction))
@@ -260,7 +304,65 @@ def first_examples(data: Data) -> Any:
     return tf.nest.map_structure(lambda array: tf.convert_to_tensor(array[:8]), inputs)
 
 
-def check_classes(training: Data, meta: Data | None, num_classes: int) -> None:
+def check_finite(data: Data, classifier: keras.Model, *, name: str) -> None:
+    """Checks that a classifier can make something of numbers in arrays that are not finite.
+
+    Raises:
+        ValueError: there are some, and its answer is not finite either.
+    """
+    if not isinstance(data, Arrays):
+        return
+    places = [_first_not_finite(array) for array in tf.nest.flatten(data.inputs)]
+    first = min((place for place in places if place is not None), default=None)
+    if first is None:
+        return
+    example = tf.nest.map_structure(
+        lambda array: tf.convert_to_tensor(array[first : first + 1]), data.inputs
+    )
+    if not np.isfinite(keras.ops.convert_to_numpy(classifier(example, training=False))).all():
+        raise ValueError(
+            f"{name}: an input is not finite, nor is the classifier's answer to it. Received: "
+            f"nan or inf in example {first}; allowed: finite numbers."
+        )
+
+
+def warn_of_overlap(training: Data, meta: Data) -> None:
+    """Warns where examples of a meta set are training examples too, both given as arrays.
+
+    What the weights learn on the meta set is to hold for examples that no step has fitted. (A
+    pseudo-clean meta set cannot but be of training examples.) Inputs are compared to the bit, by
+    their digests: some 6 s for a million images of CIFAR's size.
+    """
+    if not isinstance(training, Arrays) or not isinstance(meta, Arrays):
+        return
+    inputs, meta_inputs = (tf.nest.flatten(data.inputs) for data in (training, meta))
+    if [array.shape[1:] for array in inputs] != [array.shape[1:] for array in meta_inputs]:
+        return
+    like_training = [
+        array.astype(given.dtype, copy=False)
+        for array, given in zip(meta_inputs, inputs, strict=True)
+    ]
+    digests = list(row_digests(like_training))
+    wanted, found = set(digests), {}
+    for index, digest in enumerate(row_digests(inputs)):
+        if digest in wanted:
+            found.setdefault(digest, index)
+    shared = [index for index, digest in enumerate(digests) if digest in found]
+    if shared:
+        warnings.warn(
+            f"{len(shared)} of {meta.size} meta examples are training examples too (meta example "
+            f"{shared[0]} is training example {found[digests[shared[0]]]}): take them out of the "
+            "training data, unless they are a pseudo-clean meta set.",
+            stacklevel=3,
+        )
+
+
+def check_classes(
+    training: Data,
+    meta: Data | None,
+    validation: Data | None,
+    num_classes: int,
+) -> None:
     """Checks the labels of arrays; those of a `tf.data.Dataset` are checked batch by batch.
 
     Warns where a class is missing from the meta set: nothing is learned about its gradients.
@@ -269,14 +371,14 @@ def check_classes(training: Data, meta: Data | None, num_classes: int) -> None:
         TypeError: labels that are neither integers nor one-hot.
         ValueError: labels of a wrong shape or outside [0, num_classes).
     """
-    for name, data in (("training", training), ("meta", meta)):
-        if isinstance(data, tf.data.Dataset) and data.element_spec[1].shape.rank is not None:
+    indices = {}
+    for name, data in (("training", training), ("meta", meta), ("validation", validation)):
+        if isinstance(data, Arrays):
+            indices[name] = class_indices(data.labels, num_classes, f"the {name} labels")
+        elif data is not None and data.element_spec[1].shape.rank is not None:
             check_form(data.element_spec[1], num_classes, f"the {name} labels")
-    if isinstance(training, Arrays):
-        class_indices(training.labels, num_classes, "the training labels")
-    if isinstance(meta, Arrays):
-        present = np.unique(class_indices(meta.labels, num_classes, "the meta labels"))
-        missing = sorted(set(range(num_classes)) - set(present.tolist()))
+    if "meta" in indices:
+        missing = sorted(set(range(num_classes)) - set(indices["meta"].tolist()))
         if missing:
             warnings.warn(f"No example of class {missing} in the meta set.", stacklevel=3)
 
@@ -450,12 +552,19 @@ def _with_checked_labels(data: tf.data.Dataset, num_classes: int) -> tf.data.Dat
 def _with_class_weight(
     batches: tf.data.Dataset, class_weight: Mapping[int, float], num_classes: int
 ) -> tf.data.Dataset:
-    unknown = sorted(set(class_weight) - set(range(num_classes)))
+    if not isinstance(class_weight, Mapping):
+        raise TypeError(
+            "class_weight must be a dict of a factor for each class. Received: class_weight="
+            f"{class_weight!r}; allowed: such as {{0: 1.0, 1: 2.5}}."
+        )
+    unknown = [label for label in class_weight if label not in range(num_classes)]
     if unknown:
         raise ValueError(
             f"class_weight names a class that there is not. Received: {unknown}; "
             f"allowed: 0 to {num_classes - 1}."
         )
+    for label, factor in class_weight.items():
+        check_number(f"class_weight[{label}]", factor, 0.0)
     factors = tf.constant(
         [class_weight.get(label, 1.0) for label in range(num_classes)], keras.config.floatx()
     )
@@ -468,6 +577,54 @@ def _with_class_weight(
         return batch.inputs, batch.labels, weight, batch.index
 
     return batches.map(weigh, num_parallel_calls=tf.data.AUTOTUNE)
+
+
+def _check_input(array: np.ndarray, name: str) -> None:
+    """Checks that an array of inputs holds numbers or text."""
+    if array.dtype.kind in "SU" or (
+        array.dtype == object and all(isinstance(one, str | bytes) for one in array.flat)
+    ):
+        return
+    try:
+        dtype = tf.as_dtype(array.dtype)
+    except TypeError:  # dates, objects
+        dtype = None
+    if dtype is None or not (dtype.is_floating or dtype.is_integer or dtype.is_bool):
+        raise TypeError(
+            f"{name}: inputs must be numbers. Received: dtype {array.dtype}; allowed: floats, "
+            "integers or booleans, or text for a classifier that takes it."
+        )
+
+
+def _check_sample_weight(weights: np.ndarray, name: str) -> None:
+    if weights.dtype.kind not in "fiub":
+        raise TypeError(
+            f"{name}: sample_weight must be numbers. Received: dtype {weights.dtype}; allowed: "
+            "floats or integers."
+        )
+    if weights.shape not in ((len(weights),), (len(weights), 1)):
+        raise ValueError(
+            f"{name}: sample_weight must be one number an example. Received: shape "
+            f"{weights.shape}; allowed: (N,) or (N, 1)."
+        )
+    wrong = np.flatnonzero(~(np.isfinite(weights) & (weights >= 0)))
+    if wrong.size:
+        raise ValueError(
+            f"{name}: sample_weight is out of range. Received: {weights.reshape(-1)[wrong[0]]} for "
+            f"example {wrong[0]}; allowed: finite numbers from 0."
+        )
+
+
+def _first_not_finite(array: np.ndarray) -> int | None:
+    """The first example that holds a number which is not finite; `None` if there is none."""
+    if array.dtype.kind != "f":
+        return None
+    step = max(1, _CHECKED_AT_A_TIME // max(1, array[0].size))
+    for start in range(0, len(array), step):
+        finite = np.isfinite(array[start : start + step])
+        if not finite.all():
+            return start + int(np.argmin(finite.reshape(len(finite), -1).all(axis=1)))
+    return None
 
 
 def _is_arrays(x: Any) -> bool:

@@ -5,10 +5,16 @@ Inside the library labels are one-hot; what comes from outside is checked and co
 
 from __future__ import annotations
 
+import contextlib
+import re
+from collections.abc import Iterator
+
 import numpy as np
 import tensorflow as tf
 
 from gdw_tf import checks
+
+_NO_CLASS = "The labels hold one that is no class"
 
 
 def one_hot_labels(labels: tf.Tensor, num_classes: int, dtype: tf.DType) -> tf.Tensor:
@@ -70,14 +76,33 @@ def checked_in_range(labels: tf.Tensor, num_classes: int) -> tf.Tensor:
     """
     if is_one_hot(labels.shape, num_classes):
         return labels
-    message = f"The labels hold one that is no class; allowed: 0 to {num_classes - 1}."
     wide = tf.cast(labels, tf.int64)
-    checked = [
-        tf.debugging.assert_non_negative(wide, message),
-        tf.debugging.assert_less(wide, tf.constant(num_classes, tf.int64), message),
-    ]
-    with tf.control_dependencies([check for check in checked if check is not None]):
+    are_classes = tf.reduce_all((wide >= 0) & (wide < tf.constant(num_classes, tf.int64)))
+    message = f"{_NO_CLASS}; allowed: 0 to {num_classes - 1}."
+    told = [message, tf.reduce_min(wide), tf.reduce_max(wide)]
+    check = tf.debugging.Assert(are_classes, told)
+    with tf.control_dependencies([] if check is None else [check]):  # eagerly, there is none
         return tf.identity(labels)
+
+
+@contextlib.contextmanager
+def named_labels() -> Iterator[None]:
+    """Says in one line which labels of a batch are no classes, as `checked_in_range` found.
+
+    Raises:
+        ValueError: in place of TensorFlow's error.
+    """
+    try:
+        yield
+    except tf.errors.InvalidArgumentError as error:
+        number = r"[^\d-]+(-?\d+)"
+        found = re.search(rf"{_NO_CLASS}; (allowed: [^.]*\.){number}{number}", str(error))
+        if not found:
+            raise
+        allowed, least, largest = found.groups()
+        raise ValueError(
+            f"{_NO_CLASS}. Received: a batch with labels from {least} to {largest}; {allowed}"
+        ) from error
 
 
 def class_indices(labels: np.ndarray, num_classes: int, name: str) -> np.ndarray:
@@ -123,17 +148,28 @@ def check_form(labels: np.ndarray | tf.Tensor | tf.TensorSpec, num_classes: int,
         name: how an error calls the labels.
 
     Raises:
-        TypeError: sparse labels that are not integers.
+        TypeError: sparse labels that are not integers; one-hot labels that are not numbers.
         ValueError: another shape than (N,), (N, 1) or (N, C).
     """
+    try:
+        dtype = tf.as_dtype(labels.dtype) if labels.dtype != object else tf.string
+    except TypeError:  # NumPy has more of them
+        raise TypeError(
+            f"{name} must be class indices. Received: dtype {labels.dtype}; allowed: integer "
+            f"dtypes, or one-hot of shape (N, {num_classes})."
+        ) from None
     if is_one_hot(labels.shape, num_classes):
+        if not (dtype.is_integer or dtype.is_floating or dtype.is_bool):
+            raise TypeError(
+                f"{name} must be one-hot numbers. Received: dtype {labels.dtype}; allowed: "
+                "integers, floats or booleans."
+            )
         return
     if len(labels.shape) != 1 and not (len(labels.shape) == 2 and labels.shape[1] == 1):
         raise ValueError(
             f"{name} are of no known form. Received: shape {tuple(labels.shape)}; "
             f"allowed: (N,), (N, 1), or one-hot (N, {num_classes})."
         )
-    dtype = tf.as_dtype(labels.dtype) if labels.dtype != object else tf.string
     if not dtype.is_integer:
         raise TypeError(
             f"{name} must be class indices. Received: dtype {dtype.name}; "

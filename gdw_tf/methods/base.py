@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import functools
 import random
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import keras
@@ -24,9 +24,9 @@ import tensorflow as tf
 from gdw_tf import classifiers, fit_data, loss_scale, replicas, serving
 from gdw_tf.batch import Batch
 from gdw_tf.callbacks import MetaEvaluation, ReportProgress
-from gdw_tf.checks import check_integer
+from gdw_tf.checks import check_boolean, check_integer
 from gdw_tf.keras_distribution import DistributedModel, has_workers, of_all_workers
-from gdw_tf.labels import one_hot_labels
+from gdw_tf.labels import named_labels, one_hot_labels
 from gdw_tf.lookahead import ForwardPass, random_states
 from gdw_tf.losses.softmax_loss import SoftmaxLoss
 from gdw_tf.optimizers import CoupledSGD
@@ -84,7 +84,9 @@ class Method(DistributedModel):
         super().__init__(name=name, dtype=dtype)
         classifiers.check_not_softmax(classifier)
         self.classifier = classifier
-        self.seed = random.randrange(2**31) if seed is None else check_integer("seed", seed, 0)
+        self.seed = (
+            random.randrange(2**31) if seed is None else check_integer("seed", seed, 0, 2**63 - 1)
+        )
         self.step_metrics = {name: keras.metrics.Mean(name=name) for name in self.reported}
         self.steps_taken = self.add_weight(
             shape=(), initializer="zeros", dtype="int64", trainable=False, name="steps_taken"
@@ -338,7 +340,12 @@ class Method(DistributedModel):
             TypeError: data of another kind; labels that are neither integers nor one-hot.
             ValueError: the model is not compiled or ends in softmax; lengths, shapes or labels
                 that do not fit; empty data; no `meta_data` for a method that needs them, or
-                endless ones to be evaluated.
+                endless ones to be evaluated; numbers out of their range. Labels in a
+                `tf.data.Dataset` are found to be no classes when their batch is drawn.
+
+        Warns:
+            UserWarning: a class is missing from the meta set; meta examples are training examples
+                too, in arrays.
         """
         if not self.compiled:
             raise ValueError("Call compile() before fit().")
@@ -346,17 +353,29 @@ class Method(DistributedModel):
         if self.needs_meta_set and meta_data is None:
             raise ValueError(f"{type(self).__name__} needs a meta set. Received: meta_data=None")
         self.check_replicas()
-        for name, size in (("batch_size", batch_size), ("meta_batch_size", meta_batch_size)):
-            if size is not None:
-                check_integer(name, size, 1)
+        _check_fit_arguments(
+            batch_size=batch_size,
+            meta_batch_size=meta_batch_size,
+            validation_batch_size=validation_batch_size,
+            steps_per_epoch=steps_per_epoch,
+            num_examples=num_examples,
+            shuffle=shuffle,
+            callbacks=callbacks,
+            **kwargs,
+        )
         training = fit_data.read(x, y, sample_weight, name="the training data")
         if validation_split and validation_data is None:
             training, validation_data = fit_data.split_validation(training, validation_split)
         meta = None if meta_data is None else fit_data.read_pair(meta_data, name="meta_data")
         fit_data.check_functions(x, training, meta_data, meta if self.needs_meta_set else None)
+        validation = fit_data.read_validation(validation_data, kwargs.get("validation_steps"))
         with self.distribute_strategy.scope():
-            num_classes = self._prepare(training)
-        fit_data.check_classes(training, meta, num_classes)
+            num_classes = self._prepare(
+                training, {"meta_data": meta, "validation_data": validation}
+            )
+        fit_data.check_classes(training, meta, validation, num_classes)
+        if meta is not None and self.needs_meta_set:
+            fit_data.warn_of_overlap(training, meta)
         if meta is not None and not self.needs_meta_set:
             evaluated = of_all_workers(self.distribute_strategy, meta_data)
             callbacks, meta = [MetaEvaluation(evaluated), *callbacks], None
@@ -402,11 +421,12 @@ class Method(DistributedModel):
         else:
             batches = pairs(training, meta)
         arguments["callbacks"] = [ReportProgress(self.progress), *callbacks]
-        history = super().fit(
-            batches,
-            shuffle=False,  # the batches are in their order already
-            **arguments,
-        )
+        with named_labels():
+            history = super().fit(
+                batches,
+                shuffle=False,  # the batches are in their order already
+                **arguments,
+            )
         if history.epoch and not history.history:
             raise ValueError("The training data or meta_data are empty: not one batch came.")
         return history
@@ -535,10 +555,22 @@ class Method(DistributedModel):
         states = [state for network in self.networks for state in random_states(network)]
         return {f"random_state_{number}": state for number, state in enumerate(states)}
 
-    def _prepare(self, training: fit_data.Data) -> int:
-        """Builds all variables before training, so that callbacks can restore them."""
+    def _prepare(self, training: fit_data.Data, others: dict[str, fit_data.Data | None]) -> int:
+        """Builds all variables before training, so that callbacks can restore them.
+
+        Args:
+            training: the training data.
+            others: other data that the classifier must take, by name.
+        """
         spec = fit_data.input_spec(training)
-        num_classes, *_ = (classifiers.number_of_classes(one, spec) for one in self.networks)
+        num_classes, *_ = (
+            classifiers.check_inputs(one, spec, "the training data") for one in self.networks
+        )
+        for name, data in others.items():
+            if data is not None:
+                classifiers.check_inputs(self.classifier, fit_data.input_spec(data), name)
+        for name, data in {"the training data": training, **others}.items():
+            fit_data.check_finite(data, self.classifier, name=name)
         if not classifiers.answers_are_known(self.classifier):
             answers = self.classifier(fit_data.first_examples(training), training=False)
             classifiers.check_answers(answers.numpy(), self.classifier.name)
@@ -625,6 +657,39 @@ def _column(sample_weight: tf.Tensor | None, like: tf.Tensor) -> tf.Tensor | Non
     if sample_weight is None:
         return None
     return tf.cast(tf.reshape(sample_weight, (-1, 1)), like.dtype)
+
+
+def _check_fit_arguments(*, shuffle: Any, callbacks: list[Any], **arguments: Any) -> None:
+    """Checks the arguments of `fit` that are no data."""
+    check_boolean("shuffle", shuffle)
+    for callback in callbacks:
+        if not isinstance(callback, keras.callbacks.Callback | keras.callbacks.CallbackList):
+            raise TypeError(
+                f"callbacks must be Keras callbacks. Received: {callback!r}; allowed: instances of "
+                "keras.callbacks.Callback."
+            )
+    for name, minimum in _LEAST.items():
+        value = arguments.get(name)
+        if name == "validation_freq" and isinstance(value, Collection) and value:
+            for epoch in value:
+                check_integer(name, epoch, 1)
+        elif value is not None or name in arguments and name in ("epochs", "initial_epoch"):
+            check_integer(name, value, minimum, _LARGEST)
+
+
+_LARGEST = 2**31 - 1
+_LEAST = {
+    "batch_size": 1,
+    "meta_batch_size": 1,
+    "validation_batch_size": 1,
+    "steps_per_epoch": 1,
+    "num_examples": 1,
+    "epochs": 0,
+    "initial_epoch": 0,
+    "validation_steps": 1,
+    "validation_freq": 1,
+}
+"""The least that each of these arguments of `fit` may be."""
 
 
 def _check_loss(loss: Any) -> None:

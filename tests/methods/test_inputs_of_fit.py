@@ -1,0 +1,79 @@
+"""What `fit` says of data that can be trained on, and should not be."""
+
+from __future__ import annotations
+
+import warnings
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import gdw_tf
+
+from . import examples
+from .examples import CLASSES, FEATURES
+
+X, Y = examples.arrays()
+META = examples.arrays(9, seed=1)
+
+
+def fit(x, meta_data, *, method="gdw", **model):
+    compiled = examples.compiled(method, **model)
+    return compiled.fit(x, Y, meta_data=meta_data, verbose=0, steps_per_epoch=1)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_meta_examples_that_are_training_examples_are_warned_of(dtype):
+    x_meta = META[0].copy()
+    x_meta[[2, 5]] = X[[7, 3]]
+    expected = r"2 of 9 meta examples .*\(meta example 2 is training example 7\)"
+    with pytest.warns(UserWarning, match=expected) as caught:
+        fit(X, (x_meta.astype(dtype), META[1]))
+    assert [warning.filename for warning in caught] == [__file__]
+
+
+def test_a_part_of_an_example_alone_is_no_overlap():
+    of_a_dict = {"classifier": examples.of_a_dict}
+    left = examples.as_dict(META[0]) | {"left": X[:9, : FEATURES // 2]}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        fit(examples.as_dict(X), (left, META[1]), **of_a_dict)
+        fit(X, META)
+        fit(X, (X[:9], Y[:9]), method="ce")  # evaluates them only
+    with pytest.warns(UserWarning, match="9 of 9 meta examples"):
+        fit(examples.as_dict(X), (examples.as_dict(X[:9]), Y[:9]), **of_a_dict)
+
+
+def test_a_classifier_that_makes_something_of_nan_gets_it():
+    class FilledIn(keras.layers.Layer):
+        def call(self, inputs):
+            return tf.where(tf.math.is_nan(inputs), tf.zeros_like(inputs), inputs)
+
+    x = np.where(X > 1, np.nan, X).astype(np.float32)
+    layers = [keras.Input((FEATURES,)), FilledIn(), keras.layers.Dense(CLASSES)]
+    history = fit(x, META, classifier=lambda: keras.Sequential(layers))
+    assert np.isfinite(history.history["loss"]).all()
+    with pytest.raises(ValueError, match="nan or inf in example"):
+        fit(x, META)
+
+
+def test_validation_data_may_be_a_list_or_a_sequence_of_keras():
+    class Batches(keras.utils.PyDataset):
+        def __len__(self):
+            return 1
+
+        def __getitem__(self, index):
+            return META
+
+    for validation_data in (list(META), Batches()):
+        model = examples.compiled("gdw")
+        model.fit(X, Y, meta_data=META, validation_data=validation_data, verbose=0)
+        assert "val_loss" in model.history.history
+
+
+def test_log_probabilities_are_logits():
+    model = keras.Sequential(
+        [keras.Input((FEATURES,)), keras.layers.Dense(CLASSES, activation="log_softmax")]
+    )
+    assert gdw_tf.GDW(model).classifier is model
