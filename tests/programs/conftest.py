@@ -7,6 +7,7 @@ import sys
 from typing import NamedTuple
 from unittest import mock
 
+import keras
 import pytest
 from absl import flags
 from absl.testing import flagsaver
@@ -33,11 +34,20 @@ def run(name: str, *arguments: str) -> Finished:
         contextlib.redirect_stdout(out),
         contextlib.redirect_stderr(err),
         flagsaver.flagsaver(),
+        _keras_settings_kept(),
         pytest.raises(SystemExit) as exit_,
     ):
         flags.FLAGS.unparse_flags()
         cli.run(module.main, doc=module.__doc__, groups={})
     return Finished(exit_.value.code or 0, out.getvalue(), err.getvalue())
+
+
+@contextlib.contextmanager
+def _keras_settings_kept():
+    floatx, policy = keras.config.floatx(), keras.config.dtype_policy()
+    yield
+    keras.config.set_floatx(floatx)
+    keras.config.set_dtype_policy(policy)
 
 
 @pytest.fixture
