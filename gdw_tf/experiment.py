@@ -167,9 +167,10 @@ def training_stream(
     source: data.Source,
     noisy: data.NoisyData,
     initial_epoch: int = 0,
+    initial_step: int = 0,
     context: tf.distribute.InputContext | None = None,
 ) -> tf.data.Dataset:
-    """The endless stream of training batches from the start of an epoch on.
+    """The endless stream of training batches from a step of an epoch on.
 
     A batch has all parts of `gdw_tf.batch.Batch`, the index of its examples among them. With the
     context of one of several workers, the stream is that worker's parts of the batches.
@@ -177,7 +178,7 @@ def training_stream(
     # An epoch of so many steps need not be a whole pass over the training set.
     steps_per_pass = -(-len(noisy.y_train) // settings.batch_size)
     passes, steps_into_pass = divmod(
-        initial_epoch * steps_per_epoch(settings, noisy), steps_per_pass
+        initial_epoch * steps_per_epoch(settings, noisy) + initial_step, steps_per_pass
     )
     training = data.training_batches(
         noisy.x_train,
@@ -187,10 +188,10 @@ def training_stream(
         augmentation=settings.augmentation(source.augment),
         num_classes=source.num_classes,
         initial_epoch=passes,
+        initial_step=steps_into_pass,
         context=context,
     )
-    training = training.map(lambda images, rest: (images, rest[0], None, rest[1]))
-    return training.skip(steps_into_pass * data.Parts.of(context).here)
+    return training.map(lambda images, rest: (images, rest[0], None, rest[1]))
 
 
 def meta_stream(
@@ -198,9 +199,10 @@ def meta_stream(
     source: data.Source,
     noisy: data.NoisyData,
     initial_epoch: int = 0,
+    initial_step: int = 0,
     context: tf.distribute.InputContext | None = None,
 ) -> tf.data.Dataset:
-    """The endless stream of meta batches from the start of an epoch on.
+    """The endless stream of meta batches from a step of an epoch on.
 
     Those of a pseudo-clean meta set, whose classes are of different sizes, are balanced. With the
     context of one of several workers, the stream is that worker's parts of the batches.
@@ -219,5 +221,6 @@ def meta_stream(
         balanced=settings.meta_balanced or settings.meta == "pseudo",
         augment=settings.augmentation(source.augment).crop_and_flip,
         initial_epoch=initial_epoch,
+        initial_step=initial_step,
         context=context,
     )

@@ -6,7 +6,8 @@ With a pseudo-clean meta set (`gdw_tf.pseudo_clean`) a training is
     round 1: pseudo_every epochs with the first choice      -> losses -> second choice
     round 2: pseudo_every epochs with the second choice     -> ...
 
-and any other training is one round. The choice of the round under way is kept in the working
+and any other training is one round. A training that goes on within an epoch ends that epoch in a
+round of its own. The choice of the round under way is kept in the working
 directory: a training that is resumed within a round goes on with the same meta set.
 """
 
@@ -33,11 +34,14 @@ class Round(NamedTuple):
         first: the epoch to begin with, counted from 0.
         end: the epoch before which it ends.
         noisy: the data, the round's meta set among them.
+        first_step: the step of the first epoch to begin with, counted from 0; above 0 the round is
+            the rest of that epoch.
     """
 
     first: int
     end: int
     noisy: data.NoisyData
+    first_step: int = 0
 
 
 def rounds(
@@ -47,6 +51,7 @@ def rounds(
     model: Method,
     workdir: Workdir,
     initial_epoch: int = 0,
+    initial_step: int = 0,
 ) -> Iterator[Round]:
     """Goes through the rounds of a training; train the model in each before asking for the next.
 
@@ -57,6 +62,7 @@ def rounds(
         model: the model that is trained; its losses choose the next pseudo-clean meta set.
         workdir: keeps the choice.
         initial_epoch: the epoch to begin with; it may lie within a round.
+        initial_step: the step of that epoch to begin with.
 
     Yields:
         The rounds. A method that uses no meta set has one round, without a pseudo-clean meta set.
@@ -76,7 +82,12 @@ def rounds(
                 choice = Choice(first, _choose(settings, source, noisy, model, first))
                 workdir.write_choice(choice)
             noisy = noisy.with_meta(choice.indices)
-        yield Round(max(first, initial_epoch), end, noisy)
+        begin = max(first, initial_epoch)
+        if initial_step and begin == initial_epoch:
+            yield Round(begin, begin + 1, noisy, initial_step)
+            begin += 1
+        if begin < end:
+            yield Round(begin, end, noisy)
 
 
 def _choose(

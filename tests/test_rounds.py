@@ -21,14 +21,16 @@ class Run:
         self.model = experiment.build_model(self.settings, self.source, self.noisy)
         self.workdir = Workdir(folder)
 
-    def rounds(self, initial_epoch=0):
-        return rounds(
-            self.settings, self.source, self.noisy, self.model, self.workdir, initial_epoch
-        )
+    def rounds(self, *position):
+        return rounds(self.settings, self.source, self.noisy, self.model, self.workdir, *position)
 
 
 def epochs_of(parts):
     return [(part.first, part.end) for part in parts]
+
+
+def steps_of(parts):
+    return [(part.first, part.first_step, part.end) for part in parts]
 
 
 @pytest.mark.parametrize(
@@ -74,6 +76,16 @@ def test_a_round_that_is_resumed_has_the_meta_set_that_it_began_with(tmp_path):
     np.testing.assert_array_equal(first.noisy.x_meta, run.noisy.x_train[:7])
     assert np.bincount(second.noisy.y_meta).tolist() == [3] * 10
     assert [path.name for path in tmp_path.iterdir()] == ["pseudo_clean.npz"]
+
+
+def test_the_rest_of_an_epoch_is_a_round_with_the_meta_set_of_its_round(tmp_path):
+    run = Run(tmp_path, meta="pseudo", pseudo_every=5, num_meta=30)
+    run.workdir.write_choice(Choice(5, np.arange(7)))
+    rest, others, *_ = parts = list(run.rounds(8, 1))
+    assert steps_of(parts) == [(8, 1, 9), (9, 0, 10), (10, 0, 12)]
+    assert len(rest.noisy.x_meta) == len(others.noisy.x_meta) == 7
+    assert steps_of(Run(tmp_path / "other", method="ce").rounds(11, 3)) == [(11, 3, 12)]
+    assert steps_of(Run(tmp_path / "other", method="ce").rounds(12)) == []
 
 
 def test_the_first_choice_leaves_the_model_and_comes_from_a_training(tmp_path):

@@ -7,7 +7,7 @@ seed and of a position in the stream, never of what ran before. A position is fo
     key(seed, stream) -> epoch -> order   -> pass -> the order of one pass over the examples
                                -> augment -> step -> the augmentation of one batch
 
-So a run that is resumed at epoch k sees the batches which it would have seen without the break,
+So a run that is resumed at any step sees the batches which it would have seen without the break,
 and nothing about the data pipeline has to be saved.
 
 Images stay as they are: in memory (uint8 for images of the usual sources) or in their files (see
@@ -79,6 +79,7 @@ def training_batches(
     augmentation: Augmentation | None = None,
     num_classes: int | None = None,
     initial_epoch: int = 0,
+    initial_step: int = 0,
     context: tf.distribute.InputContext | None = None,
 ) -> tf.data.Dataset:
     """Streams the training set, epoch after epoch, without end.
@@ -100,6 +101,8 @@ def training_batches(
         num_classes: Number of classes C; for mixup alone.
         initial_epoch: The epoch to start with, counted from 0. The stream is then the tail of the
             stream from 0.
+        initial_step: The batch of that epoch to start with, counted from 0; what is left out is
+            neither read nor augmented.
         context: Says which parts of a batch are made, see `gather_batches`; by default all.
 
     Returns:
@@ -120,6 +123,7 @@ def training_batches(
         augmentation=augmentation,
         num_classes=num_classes,
         initial_epoch=initial_epoch,
+        initial_step=initial_step,
         context=context,
     )
 
@@ -134,6 +138,7 @@ def meta_batches(
     balanced: bool = False,
     augment: bool = False,
     initial_epoch: int = 0,
+    initial_step: int = 0,
     context: tf.distribute.InputContext | None = None,
 ) -> tf.data.Dataset:
     """Streams the meta set beside the training set, without end.
@@ -158,6 +163,8 @@ def meta_batches(
         augment: Whether to crop and flip at random, see `gdw_tf.data.crop_and_flip`.
         initial_epoch: The epoch to start with, counted from 0. The stream is then the tail of the
             stream from 0.
+        initial_step: The batch of that epoch to start with, counted from 0; what is left out is
+            neither read nor augmented.
         context: Says which parts of a batch are made, see `gather_batches`; by default all.
 
     Returns:
@@ -185,6 +192,7 @@ def meta_batches(
         key=stream_key(seed, "meta"),
         augmentation=Augmentation(crop_and_flip=True) if augment else None,
         initial_epoch=initial_epoch,
+        initial_step=initial_step,
         context=context,
     )
 
@@ -227,6 +235,7 @@ def _stream(
     augmentation: Augmentation | None,
     num_classes: int | None = None,
     initial_epoch: int,
+    initial_step: int,
     context: tf.distribute.InputContext | None,
 ) -> tf.data.Dataset:
     """Streams epochs of `examples_per_epoch`, each made of as many passes as that takes.
@@ -235,17 +244,20 @@ def _stream(
     """
     check_integer("batch_size", batch_size, 1)
     check_integer("initial_epoch", initial_epoch, 0)
+    steps_per_epoch = -(-examples_per_epoch // batch_size)
+    check_integer("initial_step", initial_step, 0, steps_per_epoch - 1)
     augment = augmentation and augmenter(augmentation, examples[0].shape[1:], num_classes)
     all_full = examples_per_epoch % batch_size == 0
     parts = Parts.of(context)
 
     def epoch_batches(epoch: tf.Tensor) -> tf.data.Dataset:
         order_key, augment_key = (fold(fold(key, epoch), use) for use in (0, 1))
-        indices = passes(order_key).take(examples_per_epoch)
+        first_step = tf.where(epoch == initial_epoch, tf.constant(initial_step, tf.int64), 0)
+        indices = passes(order_key).take(examples_per_epoch).skip(first_step * batch_size)
         batches = gather_batches(indices, examples, batch_size, all_full, context)
         if augment is None:
             return batches
-        return batches.enumerate().map(
+        return batches.enumerate(first_step * parts.here).map(
             lambda number, batch: augment(*batch, parts.key(augment_key, number)),
             num_parallel_calls=tf.data.AUTOTUNE,
             deterministic=True,

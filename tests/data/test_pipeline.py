@@ -267,9 +267,12 @@ def test_meta_batches_are_the_same_on_every_machine():
 
 @functools.cache
 def streams(
-    seed: int, augmentation: Augmentation | None, initial_epoch: int
+    seed: int, augmentation: Augmentation | None, initial_epoch: int, initial_step: int = 0
 ) -> tuple[tf.data.Dataset, ...]:
-    setting = {"batch_size": 4, "seed": seed, "initial_epoch": initial_epoch}
+    setting = {
+        **{"batch_size": 4, "seed": seed},
+        **{"initial_epoch": initial_epoch, "initial_step": initial_step},
+    }
     return (
         training_batches(  # 5 batches an epoch
             *numbered(18), augmentation=augmentation, num_classes=18, **setting
@@ -279,10 +282,11 @@ def streams(
 
 
 @pytest.mark.parametrize("augmentation", [None, CROP_AND_FLIP, ALL])
-def test_a_resumed_stream_is_the_tail_of_the_whole_one(augmentation):
-    parts = zip(streams(7, augmentation, 0), streams(7, augmentation, 3), strict=True)
+@pytest.mark.parametrize("step", [0, 1, 4])
+def test_a_resumed_stream_is_the_tail_of_the_whole_one(step, augmentation):
+    parts = zip(streams(7, augmentation, 0), streams(7, augmentation, 3, step), strict=True)
     for whole, resumed in parts:
-        assert_same_batches(whole.skip(5 * 3).take(12), resumed.take(12))
+        assert_same_batches(whole.skip(5 * 3 + step).take(12), resumed.take(12))
 
 
 def test_a_stream_can_be_read_again():
@@ -303,6 +307,7 @@ def test_another_seed_gives_another_stream():
         ({"seed": -1}, ValueError, "seed=-1; allowed: 0 to"),
         ({"seed": 2**63}, ValueError, "allowed: 0 to 9223372036854775807"),
         ({"initial_epoch": -1}, ValueError, "initial_epoch=-1; allowed: 0 or more"),
+        ({"initial_step": 2}, ValueError, "initial_step=2; allowed: 0 to 1"),
     ],
 )
 def test_bad_settings_of_a_stream_are_errors(change, error, message):
