@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 import tensorflow as tf
+
+from gdw_tf.interruption import Interruption
+
+if TYPE_CHECKING:  # which loads methods, and these call some of what is here
+    from gdw_tf.checkpoints import CheckpointFolder
 
 
 class MetaEvaluation(keras.callbacks.Callback):
@@ -72,10 +77,18 @@ class StopOnNonFinite(keras.callbacks.Callback):
 
     Put it before the callbacks that save, so that no spoilt model is saved.
 
+    Args:
+        first_step: the step of the epoch that `fit` begins with, counted from 0, where it is called
+            for the rest of an epoch.
+
     Raises:
         FloatingPointError: names the epoch, the step, both counted from 1, and the quantity; for
             what is measured after an epoch, such as `val_loss`, the epoch's last step.
     """
+
+    def __init__(self, first_step: int = 0) -> None:
+        super().__init__()
+        self.first_step = first_step
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Remembers the epoch."""
@@ -83,7 +96,7 @@ class StopOnNonFinite(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Looks at the metrics so far, which are running means: one bad step shows at once."""
-        self._batch = batch
+        self._batch = self.first_step + batch
         self._check(logs)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -116,35 +129,144 @@ class StepTimer(keras.callbacks.Callback):
         logs["seconds_per_step"] = (self._last - self._start) / max(self._steps, 1)
 
 
-class Checkpoints(keras.callbacks.Callback):
-    """Saves the whole model after every epoch: the latest, and the best by one of the logs.
+class TensorBoard(keras.callbacks.TensorBoard):
+    """Keras's callback, whose events are in their files when an epoch has ended."""
 
-    A file is written aside and moved into place, so that what stands there is always whole.
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Logs the epoch."""
+        super().on_epoch_end(epoch, logs)
+        for writer in self._writers.values():  # Keras's; it flushes at the end of training only
+            writer.flush()
+
+
+class RestoreMetrics(keras.callbacks.Callback):
+    """Goes on with the metrics of an epoch that was broken off, in the first epoch of a `fit`.
 
     Args:
-        latest: path of the latest checkpoint, ending in `.keras`.
-        best: path of the best one.
-        monitor: the log that the best one has highest.
+        values: as `metric_values` gave them.
+        num_classes: C.
+    """
+
+    def __init__(self, values: Sequence[Any], num_classes: int) -> None:
+        super().__init__()
+        self.values = values
+        self.num_classes = num_classes
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Sets the variables, once."""
+        if not self.values:
+            return
+        if len(_metric_variables(self.model)) < len(self.values):
+            # Keras makes them with the first batch; any batch will do.
+            labels, logits = tf.zeros((1,), tf.int64), tf.zeros((1, self.num_classes))
+            self.model.compute_metrics(None, labels, logits)
+            self.model.reset_metrics()
+        for variable, value in zip(_metric_variables(self.model), self.values, strict=True):
+            variable.assign(value)
+        self.values = ()
+
+
+def metric_values(model: keras.Model) -> list[Any]:
+    """The values of the variables of a model's metrics, as numbers and lists of numbers.
+
+    Of several workers all must ask: each has a part.
+    """
+    return [np.asarray(variable).tolist() for variable in _metric_variables(model)]
+
+
+def _metric_variables(model: keras.Model) -> list[keras.Variable]:
+    return [variable for metric in model.metrics for variable in metric.variables]
+
+
+class Checkpoints(keras.callbacks.Callback):
+    """Saves checkpoints after every epoch and, if told so, within epochs.
+
+    Put it last: what stands in the run's files then is what belongs to the checkpoint.
+
+    Args:
+        folder: where to save; `None` for a worker that does not write, but has its part in the
+            metrics that the chief saves within an epoch.
+        monitor: the log that the best checkpoint has highest.
         best_so_far: its highest value in earlier epochs of the run.
+        every: steps after which there is a checkpoint, counted from the start of the run; default
+            none within an epoch.
+        minutes: minutes after which there is one; default none within an epoch.
+        keep: how many of the latest are kept.
+        run_files: files of the run of which every checkpoint has a copy.
+        interruption: while `fit` is under way, a signal waits until the step is taken and saved.
+
+    Raises:
+        Interrupted: from `fit`, when that is done.
     """
 
     def __init__(
-        self, *, latest: Path, best: Path, monitor: str, best_so_far: float = -np.inf
+        self,
+        folder: CheckpointFolder | None,
+        *,
+        monitor: str,
+        best_so_far: float = -np.inf,
+        every: int | None = None,
+        minutes: float | None = None,
+        keep: int = 2,
+        run_files: Sequence[Path] = (),
+        interruption: Interruption | None = None,
     ) -> None:
         super().__init__()
-        self.latest = latest
-        self.best = best
+        self.folder = folder
         self.monitor = monitor
         self.best_so_far = best_so_far
+        self.every = every
+        self.minutes = minutes
+        self.keep = keep
+        self.run_files = run_files
+        self.interruption = interruption or Interruption()
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """From now on there is something to save before the program stops."""
+        self._saved_at = time.monotonic()
+        self.interruption.deferred = True
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Remembers where the epoch is begun."""
+        self._epoch = epoch
+        self._steps_before = int(self.model.steps_taken.numpy())
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Saves, if it is time, unless the epoch is about to end."""
+        if batch + 1 == self.params["steps"]:
+            return
+        step = self._steps_before + batch + 1
+        if self._is_due(step) or self.interruption.is_waiting:
+            self._save(step, self._epoch, metrics=metric_values(self.model))
+        self.interruption.check()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Saves."""
-        if logs[self.monitor] > self.best_so_far:
+        is_best = logs[self.monitor] > self.best_so_far
+        if is_best:
             self.best_so_far = logs[self.monitor]
-            self._save(self.best)
-        self._save(self.latest)
+        self._save(int(self.model.steps_taken.numpy()), epoch + 1, is_best=is_best)
+        self.interruption.check()
 
-    def _save(self, path: Path) -> None:
-        aside = path.with_name(f"{path.stem}.partial.keras")
-        self.model.save(aside)
-        os.replace(aside, path)
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        """From now on nothing is lost."""
+        self.interruption.deferred = False
+        self.interruption.check()
+
+    def _is_due(self, step: int) -> bool:
+        if self.every is not None and step % self.every == 0:
+            return True
+        since = time.monotonic() - self._saved_at
+        return self.minutes is not None and since >= 60.0 * self.minutes
+
+    def _save(self, step: int, epoch: int, **arguments: Any) -> None:
+        if self.folder is not None:
+            self.folder.save(
+                self.model,
+                step=step,
+                epoch=epoch,
+                run_files=self.run_files,
+                keep=self.keep,
+                **arguments,
+            )
+        self._saved_at = time.monotonic()

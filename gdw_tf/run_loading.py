@@ -44,9 +44,12 @@ def load_checkpoint(workdir: Workdir) -> Method:
     """Loads the checkpoint that `--checkpoint` names.
 
     Raises:
-        ValueError: the run has none yet, or it cannot be loaded.
+        ValueError: the run has none yet, or none that is as it was saved.
     """
-    path = workdir.checkpoint(CHECKPOINT.value)
-    if not path.exists():
-        raise ValueError(f"The run has no such checkpoint yet. Received: {path}")
-    return load_method(path)
+    which = CHECKPOINT.value
+    checkpoint = getattr(workdir.checkpoints, which)()
+    if checkpoint is None:
+        raise ValueError(
+            f"The run has no such checkpoint yet. Received: {which} of {workdir.checkpoints.root}"
+        )
+    return checkpoint.load()

@@ -58,32 +58,37 @@ def is_chief(strategy: tf.distribute.Strategy) -> bool:
     )
 
 
-def check(settings: Settings, name: str) -> None:
+def check(settings: Settings, name: str, checkpoint_minutes: float | None = None) -> None:
     """Checks that a training can run under the strategy of that name.
 
     Raises:
-        ValueError: it has a pseudo-clean meta set, which one process chooses.
+        ValueError: several workers would have to agree on what one of them decides: a pseudo-clean
+            meta set, or by its clock when a checkpoint is due.
     """
     if name == "multi_worker" and settings.meta == "pseudo":
         raise ValueError(
             "A pseudo-clean meta set is chosen by one process. Received: meta=pseudo, strategy="
             "multi_worker; allowed: meta clean or noisy, or strategy none or mirrored."
         )
+    if name == "multi_worker" and checkpoint_minutes is not None:
+        raise ValueError(
+            "Workers have clocks of their own. Received: checkpoint_minutes="
+            f"{checkpoint_minutes:g}, strategy=multi_worker; allowed: checkpoint_every."
+        )
 
 
-def check_agreement(strategy: tf.distribute.Strategy, initial_epoch: int) -> None:
-    """Checks that all workers begin with the same epoch.
+def check_agreement(strategy: tf.distribute.Strategy, initial_step: int) -> None:
+    """Checks that all workers begin with the same step.
 
     Raises:
         ValueError: they do not: not all of them see the checkpoint.
     """
-    sum_over_replicas = tf.function(lambda: replicas.total(tf.constant(initial_epoch, tf.float32)))
-    total = strategy.run(sum_over_replicas)
-    mean = float(strategy.experimental_local_results(total)[0]) / strategy.num_replicas_in_sync
-    if mean != initial_epoch:
+    sum_over_replicas = tf.function(lambda: replicas.total(tf.constant(initial_step, tf.int64)))
+    total = int(strategy.experimental_local_results(strategy.run(sum_over_replicas))[0])
+    if total != initial_step * strategy.num_replicas_in_sync:
         raise ValueError(
-            "All workers must see the same workdir. Received: a checkpoint of "
-            f"{initial_epoch} epochs here, of {mean:g} in the mean of all replicas"
+            f"All workers must see the same workdir. Received: a checkpoint of {initial_step} steps"
+            f" here, of {total / strategy.num_replicas_in_sync:g} in the mean of all replicas"
         )
 
 

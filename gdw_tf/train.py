@@ -19,6 +19,7 @@ import resource
 import shlex
 import sys
 import time
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -28,11 +29,11 @@ import numpy as np
 import tensorflow as tf
 
 import gdw_tf
-from gdw_tf import callbacks, cli, data, experiment, strategies, train_flags
+from gdw_tf import callbacks, cli, data, experiment, files, strategies, train_flags
 from gdw_tf.data import describe
 from gdw_tf.data.noise import TABLE_CLASSES, matrix_text
+from gdw_tf.interruption import Interrupted, Interruption
 from gdw_tf.methods import Method
-from gdw_tf.model_files import load_method
 from gdw_tf.rounds import Round, rounds
 from gdw_tf.schedules import cosine_by_epoch
 from gdw_tf.settings import Settings, flag_lines
@@ -46,60 +47,122 @@ def main(argv: list[str]) -> None:
     """Runs one training, from flags to summary and export."""
     start = time.monotonic()
     with cli.user_errors():
-        if argv[1:]:
-            raise ValueError(f"All arguments are flags. Received: {' '.join(argv[1:])}")
-        settings = train_flags.settings_from_flags()
-        strategies.check(settings, train_flags.STRATEGY.value)
-        strategy = strategies.make(train_flags.STRATEGY.value)
-        is_chief = strategies.is_chief(strategy)
-        if train_flags.WORKDIR.value == "":
-            raise ValueError("workdir must be a directory. Received: workdir=; allowed: a path.")
-        workdir = Workdir(Path(train_flags.WORKDIR.value or _new_workdir(settings)))
-        if is_chief:
-            workdir.check(settings, train_flags.RESUME.value)
-        source = experiment.load_source(settings, **train_flags.locations())
-        if isinstance(source.x_train, data.ImageFiles) and settings.noise != "instance":
-            experiment.prepare_data(settings, source)  # its errors come before files are read
-        unreadable = _unreadable(settings, source, workdir)
-        source = data.without(source, unreadable or ())
-        noisy = experiment.prepare_data(settings, source)
-        with strategy.scope():
-            model, initial_epoch = _model(settings, source, noisy, workdir)
-        model.check_replicas()
-        with _lost_worker_named(workdir):
-            strategies.check_agreement(strategy, initial_epoch)
-        experiment.set_jit(model, train_flags.JIT.value)
-        if is_chief:
-            workdir.create(
-                [*flag_lines(settings), *train_flags.location_lines()],
-                command=f"python -m gdw_tf.train {shlex.join(sys.argv[1:])}".strip(),
-            )
+        settings, strategy, workdir = _read_flags(argv)
+    is_chief = strategies.is_chief(strategy)
+    with _interruptible(workdir) as interruption, contextlib.ExitStack() as to_the_end:
+        with cli.user_errors():
+            if is_chief:
+                workdir.check(settings, train_flags.RESUME.value)
+            is_new = not workdir.flags.exists()
+            if is_chief and not is_new:
+                to_the_end.enter_context(workdir.locked())
+            source = experiment.load_source(settings, **train_flags.locations())
+            if isinstance(source.x_train, data.ImageFiles) and settings.noise != "instance":
+                experiment.prepare_data(settings, source)  # its errors come before files are read
+            unreadable = _unreadable(settings, source, workdir)
+            source = data.without(source, unreadable or ())
+            noisy = experiment.prepare_data(settings, source)
+            checkpoint = workdir.checkpoints.latest()
+            with strategy.scope():
+                model = (
+                    experiment.build_model(settings, source, noisy)
+                    if checkpoint is None
+                    else checkpoint.load()
+                )
+            model.check_replicas()
+            initial_step = int(model.steps_taken.numpy())
+            with _lost_worker_named(workdir):
+                strategies.check_agreement(strategy, initial_step)
+            experiment.set_jit(model, train_flags.JIT.value)
+            if is_chief and is_new:
+                to_the_end.enter_context(workdir.locked())
+                workdir.check_not_begun()
+            if is_chief:
+                workdir.create(
+                    [*flag_lines(settings), *train_flags.location_lines()],
+                    command=f"python -m gdw_tf.train {shlex.join(sys.argv[1:])}".strip(),
+                )
 
-    if is_chief:
-        if unreadable is not None:
-            workdir.write_unreadable(unreadable)
-        workdir.write_description(describe.full_description(settings, noisy))
-        workdir.drop_rows_from(initial_epoch)
-        _announce(settings, noisy, workdir, initial_epoch)
-        print(f"{_devices(strategy)}; XLA {'compiles' if model.jit_compile else 'leaves'} the step")
+        epoch, step = divmod(initial_step, experiment.steps_per_epoch(settings, noisy))
+        if is_chief:
+            if unreadable is not None:
+                workdir.write_unreadable(unreadable)
+            workdir.write_description(describe.full_description(settings, noisy))
+            workdir.restore(checkpoint)
+            _warn_of_damaged_best(workdir)
+            _announce(settings, noisy, workdir, epoch, step)
+            compiles = "compiles" if model.jit_compile else "leaves"
+            print(f"{_devices(strategy)}; XLA {compiles} the step")
+        metrics = checkpoint.metrics() if checkpoint else []
+        try:
+            with _lost_worker_named(workdir):
+                for part in rounds(settings, source, noisy, model, workdir, epoch, step):
+                    called = _callbacks(model, settings, workdir, part, is_chief, interruption)
+                    if part.first_step:
+                        called.insert(0, callbacks.RestoreMetrics(metrics, noisy.num_classes))
+                    _train(model, settings, source, part, called, is_chief)
+        except FloatingPointError as error:
+            cli.fail(f"{error} Training stopped; {_kept(workdir)}.")
+        if is_chief:
+            with files.written_aside(workdir.export) as aside:
+                model.export(str(aside), verbose=False)
+            nothing_was_trained = epoch == settings.epochs
+            _summarize(settings, noisy, workdir, strategy, None if nothing_was_trained else start)
+
+
+def _read_flags(argv: list[str]) -> tuple[Settings, tf.distribute.Strategy, Workdir]:
+    """What the command line asks for.
+
+    Raises:
+        ValueError: flags that cannot be, or do not go together.
+    """
+    if argv[1:]:
+        raise ValueError(f"All arguments are flags. Received: {' '.join(argv[1:])}")
+    settings = train_flags.settings_from_flags()
+    if train_flags.WORKDIR.value == "":
+        raise ValueError("workdir must be a directory. Received: workdir=; allowed: a path.")
+    name = train_flags.STRATEGY.value
+    strategies.check(settings, name, train_flags.CHECKPOINT_MINUTES.value)
+    workdir = Workdir(Path(train_flags.WORKDIR.value or _new_workdir(settings)))
+    return settings, strategies.make(name), workdir
+
+
+@contextlib.contextmanager
+def _interruptible(workdir: Workdir) -> Iterator[Interruption]:
+    """Ends the program with a line on how to go on where it is told to stop, and exit code 128+."""
     try:
-        with _lost_worker_named(workdir):
-            for part in rounds(settings, source, noisy, model, workdir, initial_epoch):
-                _train(model, settings, source, part, workdir, is_chief)
-    except FloatingPointError as error:
-        cli.fail(f"{error} Training stopped; {_kept(workdir)}.")
-    if not is_chief:
-        return
-    model.export(str(workdir.export), verbose=False)
+        with Interruption() as interruption:
+            yield interruption
+    except Interrupted as stop:
+        again = ["python", "-m", "gdw_tf.train", *sys.argv[1:]]
+        if train_flags.WORKDIR.value is None:
+            again.append(f"--workdir={workdir.root}")
+        if not train_flags.RESUME.value:
+            again.append("--resume")
+        print(
+            f"stopped by {stop.signal.name}; {_kept(workdir)}; go on with: {shlex.join(again)}",
+            file=sys.stderr,
+        )
+        sys.exit(128 + stop.signal)
+
+
+def _summarize(
+    settings: Settings,
+    noisy: data.NoisyData,
+    workdir: Workdir,
+    strategy: tf.distribute.Strategy,
+    start: float | None,
+) -> None:
+    """Writes and says the results; `start` is when the training began, `None` if none was left."""
     choice = workdir.read_choice()
     noisy = noisy if choice is None else noisy.with_meta(choice.indices)
     summary = summarize(settings, noisy, workdir.rows())
     summary["replicas"] = strategy.num_replicas_in_sync
-    if initial_epoch == settings.epochs and workdir.summary.exists():  # nothing was trained
+    if start is None and workdir.summary.exists():
         summary = json.loads(workdir.summary.read_text()) | summary
     else:
         summary |= {
-            "seconds": time.monotonic() - start,
+            "seconds": time.monotonic() - (start or time.monotonic()),
             "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _MEMORY_UNIT,
         }
     workdir.write_summary(summary)
@@ -161,19 +224,16 @@ def _unreadable(settings: Settings, source: data.Source, workdir: Workdir) -> di
     return found.unreadable if found.files else None
 
 
-def _model(
-    settings: Settings, source: data.Source, noisy: data.NoisyData, workdir: Workdir
-) -> tuple[Method, int]:
-    """The model, a new one or that of the latest checkpoint, and the epoch to begin with."""
-    latest = workdir.checkpoint("latest")
-    if not latest.exists():
-        return experiment.build_model(settings, source, noisy), 0
-    model = load_method(latest)
-    return model, int(model.steps_taken.numpy()) // experiment.steps_per_epoch(settings, noisy)
+def _warn_of_damaged_best(workdir: Workdir) -> None:
+    """A damaged best checkpoint takes no part in the training, which goes on without it."""
+    try:
+        workdir.checkpoints.best()
+    except ValueError as error:
+        warnings.warn(f"{error} There is none until a better epoch comes.", stacklevel=2)
 
 
 def _announce(
-    settings: Settings, noisy: data.NoisyData, workdir: Workdir, initial_epoch: int
+    settings: Settings, noisy: data.NoisyData, workdir: Workdir, epoch: int, step: int
 ) -> None:
     """Says what is about to be trained."""
     meta = f"{len(noisy.y_meta)} meta images"
@@ -189,8 +249,8 @@ def _announce(
     )
     if len(noisy.class_names) <= TABLE_CLASSES and noisy.noise_counts is not None:
         print(matrix_text(noisy.noise_counts, noisy.class_names))
-    if initial_epoch:
-        print(f"going on after epoch {initial_epoch}")
+    if epoch or step:
+        print(f"going on after epoch {epoch}{f', step {step} of the next one' if step else ''}")
     sys.stdout.flush()
 
 
@@ -223,8 +283,8 @@ def _lost_worker_named(workdir: Workdir) -> Iterator[None]:
 
 def _kept(workdir: Workdir) -> str:
     """Says what a training that stopped has kept."""
-    latest = workdir.checkpoint("latest")
-    return f"the last good checkpoint is {latest}" if latest.exists() else "none was saved yet"
+    latest = workdir.checkpoints.last_saved()
+    return f"the last good checkpoint is {latest.path}" if latest else "none was saved yet"
 
 
 def _train(
@@ -232,13 +292,13 @@ def _train(
     settings: Settings,
     source: data.Source,
     part: Round,
-    workdir: Workdir,
+    called: list[keras.callbacks.Callback],
     is_chief: bool,
 ) -> None:
     """Trains the model for a round."""
-    noisy = part.noisy
+    noisy, start = part.noisy, (part.first, part.first_step)
     training, meta_batches = (
-        functools.partial(stream, settings, source, noisy, part.first)
+        functools.partial(stream, settings, source, noisy, *start)
         for stream in (experiment.training_stream, experiment.meta_stream)
     )
     meta = None
@@ -257,9 +317,9 @@ def _train(
         validation_data=functools.partial(_evaluated, noisy.x_test, noisy.y_test),
         epochs=part.end,
         initial_epoch=part.first,
-        steps_per_epoch=experiment.steps_per_epoch(settings, noisy),
+        steps_per_epoch=experiment.steps_per_epoch(settings, noisy) - part.first_step,
         num_examples=len(noisy.y_train),
-        callbacks=_callbacks(model, settings, workdir, is_chief),
+        callbacks=called,
         verbose=0 if not is_chief else 1 if sys.stdout.isatty() else 2,
     )
 
@@ -270,7 +330,12 @@ def _evaluated(x: Any, y: Any, context: tf.distribute.InputContext) -> tf.data.D
 
 
 def _callbacks(
-    model: Method, settings: Settings, workdir: Workdir, is_chief: bool
+    model: Method,
+    settings: Settings,
+    workdir: Workdir,
+    part: Round,
+    is_chief: bool,
+    interruption: Interruption,
 ) -> list[keras.callbacks.Callback]:
     """In this order: a checkpoint is written last, when the epoch's row stands in the metrics."""
     of_every_worker = [
@@ -278,23 +343,27 @@ def _callbacks(
         keras.callbacks.LearningRateScheduler(
             cosine_by_epoch(settings.learning_rate, settings.epochs)
         ),
-        callbacks.StopOnNonFinite(),
+        callbacks.StopOnNonFinite(part.first_step),
     ]
-    if not is_chief:
-        return of_every_worker
-    accuracies = [float(row["val_accuracy"]) for row in workdir.rows()]
-    return [
-        *of_every_worker,
+    of_the_chief = [
         callbacks.StepTimer(),
-        keras.callbacks.TensorBoard(str(workdir.tensorboard), write_graph=False),
+        callbacks.TensorBoard(str(workdir.tensorboard), write_graph=False),
         keras.callbacks.CSVLogger(str(workdir.metrics), append=True),
-        callbacks.Checkpoints(
-            latest=workdir.checkpoint("latest"),
-            best=workdir.checkpoint("best"),
-            monitor="val_accuracy",
-            best_so_far=max(accuracies, default=-np.inf),
-        ),
     ]
+    accuracies = [float(row["val_accuracy"]) for row in workdir.rows()] if is_chief else []
+    # Several workers cannot agree on a step after which all stop: a signal ends them at once.
+    waits = train_flags.STRATEGY.value != "multi_worker"
+    checkpoints = callbacks.Checkpoints(
+        workdir.checkpoints if is_chief else None,
+        monitor="val_accuracy",
+        best_so_far=max(accuracies, default=-np.inf),
+        every=train_flags.CHECKPOINT_EVERY.value,
+        minutes=train_flags.CHECKPOINT_MINUTES.value,
+        keep=train_flags.KEEP_CHECKPOINTS.value,
+        run_files=workdir.growing,
+        interruption=interruption if waits else None,
+    )
+    return [*of_every_worker, *(of_the_chief if is_chief else ()), checkpoints]
 
 
 def _new_workdir(settings: Settings) -> str:

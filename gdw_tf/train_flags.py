@@ -56,6 +56,25 @@ WORKDIR = flags.DEFINE_string(
     "workdir", None, "Directory of the run; by default a new one under runs/."
 )
 RESUME = flags.DEFINE_bool("resume", False, "Go on from the workdir's latest checkpoint.")
+CHECKPOINT_EVERY = flags.DEFINE_integer(
+    "checkpoint_every",
+    None,
+    "Steps after which there is a checkpoint, beside that at the end of every epoch.",
+    lower_bound=1,
+)
+CHECKPOINT_MINUTES = flags.DEFINE_float(
+    "checkpoint_minutes",
+    None,
+    "Minutes after which there is a checkpoint, beside that at the end of every epoch.",
+    lower_bound=0.0,
+)
+KEEP_CHECKPOINTS = flags.DEFINE_integer(
+    "keep_checkpoints",
+    2,
+    "Latest checkpoints to keep, beside the best; with one there is nothing to go back to where it "
+    "is damaged.",
+    lower_bound=1,
+)
 STRATEGY = flags.DEFINE_enum(
     "strategy",
     "none",
@@ -287,7 +306,15 @@ GROUPS = {
         ),
         flags.DEFINE_integer("seed", 0, "Seed of every random choice."),
     ],
-    "Run": [WORKDIR, RESUME, STRATEGY, JIT],
+    "Run": [
+        WORKDIR,
+        RESUME,
+        CHECKPOINT_EVERY,
+        CHECKPOINT_MINUTES,
+        KEEP_CHECKPOINTS,
+        STRATEGY,
+        JIT,
+    ],
 }
 
 
@@ -342,7 +369,8 @@ def locations() -> dict[str, Any]:
 
 def machine_lines() -> list[str]:
     """How this machine trains, as lines of a flag file: no part of the settings either."""
-    return [flag_line(flag.name, flag.value) for flag in (STRATEGY, JIT)]
+    how = (STRATEGY, JIT, CHECKPOINT_EVERY, CHECKPOINT_MINUTES, KEEP_CHECKPOINTS)
+    return [flag_line(flag.name, flag.value) for flag in how if flag.value is not None]
 
 
 def location_lines() -> list[str]:

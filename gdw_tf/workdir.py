@@ -2,28 +2,38 @@
 
 flags.txt           the flags that run it again: --flagfile=flags.txt
 metrics.csv         one row an epoch
-checkpoints/        latest.keras, and best.keras by test accuracy
+checkpoints/        the latest ones and the best by test accuracy, see `gdw_tf.checkpoints`
 tensorboard/        events
 description.txt     the data: images of each class, the noise realised
 unreadable.txt      of image files: those that were left out, each with the reason
 pseudo_clean.npz    of --meta=pseudo: the epoch since which the meta set holds, and its indices
 summary.json        the results, when the run is complete
 export/             the classifier as a SavedModel
+lock                held by the process that trains, whose number is in it; empty when none does
+
+What is written there is whole, whenever the run is broken off. The files that grow with the
+training are also in the checkpoints, as they were, and go back to that when the run goes on.
 """
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import dataclasses
+import fcntl
 import json
 import os
 import re
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from gdw_tf.checks import check_directory
+from gdw_tf import files
+from gdw_tf.checkpoints import Checkpoint, CheckpointFolder
 from gdw_tf.settings import Settings, flag_lines, settings_of_lines
 
 
@@ -85,9 +95,15 @@ class Workdir:
         """The SavedModel."""
         return self.root / "export"
 
-    def checkpoint(self, which: str) -> Path:
-        """A checkpoint: `"latest"` or `"best"`."""
-        return self.root / "checkpoints" / f"{which}.keras"
+    @property
+    def checkpoints(self) -> CheckpointFolder:
+        """The checkpoints."""
+        return CheckpointFolder(self.root / "checkpoints")
+
+    @property
+    def growing(self) -> tuple[Path, ...]:
+        """The files that grow with the training, copies of which stand in every checkpoint."""
+        return self.metrics, self.pseudo_clean
 
     def check(self, settings: Settings, resume: bool) -> None:
         """Raises an error where a run would harm another; writes nothing.
@@ -99,7 +115,9 @@ class Workdir:
         """
         check_directory("workdir", self.root)
         if not self.flags.exists():
-            if self.root.exists() and any(self.root.iterdir()):
+            # A run that was broken off as it began leaves these.
+            ours = {self._lock.name, f"{self.flags.name}{files.ASIDE}"}
+            if self.root.exists() and {path.name for path in self.root.iterdir()} - ours:
                 raise ValueError(f"workdir holds files that are no run. Received: {self.root}")
             return
         there = settings_of_lines(self.flags.read_text().splitlines())
@@ -114,11 +132,69 @@ class Workdir:
                 f"workdir {self.root} holds this run already; --resume goes on with it."
             )
 
+    def check_not_begun(self) -> None:
+        """Raises an error where another process has begun a run since the directory was checked.
+
+        Raises:
+            ValueError: it has.
+        """
+        if self.flags.exists():
+            raise ValueError(f"Another process has begun a run meanwhile. Received: {self.root}")
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Holds the workdir for this process, until the block or the process ends.
+
+        Where the file system has no locks there is a warning only.
+
+        Raises:
+            ValueError: another process holds it.
+        """
+        self.root.mkdir(parents=True, exist_ok=True)
+        with self._lock.open("a+") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                file.seek(0)
+                raise ValueError(
+                    f"Another process trains in this workdir. Received: {self.root}, held by "
+                    f"process {file.read().strip() or 'unknown'}"
+                ) from None
+            except OSError as error:
+                warnings.warn(
+                    f"{self.root} cannot be locked ({error}); let one process train in it only",
+                    stacklevel=3,
+                )
+            file.truncate(0)
+            file.write(f"{os.getpid()}\n")
+            file.flush()
+            try:
+                yield
+            finally:
+                file.truncate(0)
+
     def create(self, lines: list[str], command: str) -> None:
-        """Makes the directory and writes the flag file, where it is not there yet."""
-        self.checkpoint("latest").parent.mkdir(parents=True, exist_ok=True)
+        """Makes the directory, its flag file first, where it is not there yet."""
+        self.root.mkdir(parents=True, exist_ok=True)
         if not self.flags.exists():
-            self.flags.write_text("\n".join([f"# {command}", *lines, ""]))
+            files.write_text(self.flags, "\n".join([f"# {command}", *lines, ""]))
+        self.checkpoints.create()
+
+    def restore(self, checkpoint: Checkpoint | None) -> None:
+        """Brings the files that grow with the training back to what they were.
+
+        Args:
+            checkpoint: when; `None` for the beginning, before the first epoch.
+        """
+        if checkpoint is None or not checkpoint.restore(self.metrics):
+            files.remove(self.metrics)
+        # A choice for the first epoch holds at the beginning, too, and another is made anew.
+        if checkpoint is not None:
+            checkpoint.restore(self.pseudo_clean)
+
+    @property
+    def _lock(self) -> Path:
+        return self.root / "lock"
 
     def read_unreadable(self) -> dict[str, str] | None:
         """The image files that were left out, with the reason; `None` if none were looked at."""
@@ -129,13 +205,13 @@ class Workdir:
 
     def write_description(self, text: str) -> None:
         """Writes description.txt."""
-        self.description.write_text(f"{text}\n", encoding="utf-8")
+        files.write_text(self.description, f"{text}\n")
 
     def write_unreadable(self, reasons: dict[str, str]) -> None:
         """Writes unreadable.txt: on every line a path, a tabulator and a reason."""
         text = "".join(f"{path}\t{reason}\n" for path, reason in reasons.items())
         # A file's name need not be UTF-8; it is written as the bytes that it is.
-        self.unreadable.write_text(text, encoding="utf-8", errors="surrogateescape")
+        files.write_text(self.unreadable, text, errors="surrogateescape")
 
     def read_choice(self) -> Choice | None:
         """The pseudo-clean meta set that was chosen last; `None` if there is none."""
@@ -145,11 +221,9 @@ class Workdir:
             return Choice(int(arrays["epoch"]), arrays["indices"])
 
     def write_choice(self, choice: Choice) -> None:
-        """Writes pseudo_clean.npz in one move."""
-        aside = self.pseudo_clean.with_suffix(".tmp")
-        with aside.open("wb") as file:
+        """Writes pseudo_clean.npz."""
+        with files.written_aside(self.pseudo_clean) as aside, aside.open("wb") as file:
             np.savez(file, **choice._asdict())
-        os.replace(aside, self.pseudo_clean)
 
     def rows(self) -> list[dict[str, str]]:
         """The rows of metrics.csv; none where there is none."""
@@ -158,27 +232,10 @@ class Workdir:
         with self.metrics.open(newline="") as file:
             return list(csv.DictReader(file))
 
-    def drop_rows_from(self, epoch: int) -> None:
-        """Drops the rows of epochs that are about to be run (again)."""
-        rows = self.rows()
-        kept = [row for row in rows if int(row["epoch"]) < epoch]
-        if len(kept) < len(rows):
-            if not kept:
-                self.metrics.unlink()
-                return
-            aside = self.metrics.with_suffix(".tmp")
-            with aside.open("w", newline="") as file:
-                writer = csv.DictWriter(file, rows[0].keys())
-                writer.writeheader()
-                writer.writerows(kept)
-            os.replace(aside, self.metrics)
-
     def write_summary(self, summary: dict[str, Any]) -> None:
-        """Writes summary.json in one move, a row of numbers on one line."""
-        aside = self.summary.with_suffix(".tmp")
+        """Writes summary.json, a row of numbers on one line."""
         text = json.dumps(summary, indent=2)
         text = re.sub(
             r"\[\s*([-+.\deE,\s]+?)\s*\]", lambda row: f"[{' '.join(row[1].split())}]", text
         )
-        aside.write_text(text + "\n")
-        os.replace(aside, self.summary)
+        files.write_text(self.summary, text + "\n")

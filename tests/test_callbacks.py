@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import json
+import os
+import signal
 import time
+import types
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +18,14 @@ from gdw_tf.callbacks import (
     Checkpoints,
     MetaEvaluation,
     ReportProgress,
+    RestoreMetrics,
     StepTimer,
     StopOnNonFinite,
+    TensorBoard,
+    metric_values,
 )
+from gdw_tf.checkpoints import Checkpoint, CheckpointFolder
+from gdw_tf.interruption import Interrupted, Interruption
 
 GENERATOR = np.random.default_rng(0)
 X, Y = GENERATOR.normal(size=(12, 4)).astype(np.float32), np.arange(12) % 3
@@ -141,40 +150,147 @@ def test_the_time_is_logged():
     assert model.history.history["seconds_per_step"][0] > 0
 
 
+def test_the_steps_of_the_rest_of_an_epoch_are_those_of_the_epoch():
+    stop = StopOnNonFinite(first_step=5)
+    stop.on_epoch_begin(1)
+    with pytest.raises(FloatingPointError, match=r"in epoch 2, step 8\.$"):
+        stop.on_train_batch_end(2, {"loss": float("nan")})
+
+
+# TensorBoard.
+
+
+def test_events_of_an_epoch_are_there_when_it_has_ended(tmp_path):
+    seen = []
+
+    def look(epoch, logs):
+        events = [
+            value.tag
+            for path in tmp_path.rglob("events*")
+            for event in tf.compat.v1.train.summary_iterator(str(path))
+            for value in event.summary.value
+        ]
+        seen.append(events.count("epoch_loss"))
+
+    note = keras.callbacks.LambdaCallback(on_epoch_begin=look)
+    board = TensorBoard(str(tmp_path), write_graph=False)
+    make_model().fit(X, Y, epochs=3, validation_data=META, callbacks=[board, note], verbose=0)
+    assert seen == [0, 2, 4]  # of training and validation
+
+
+# RestoreMetrics.
+
+
+def test_the_rest_of_an_epoch_logs_the_metrics_of_the_whole(tmp_path):
+    data = tf.data.Dataset.from_tensor_slices((X, Y)).batch(2)
+    whole = make_model()
+    seen = []
+    note = keras.callbacks.LambdaCallback(
+        on_train_batch_end=lambda batch, logs: seen.append(metric_values(whole))
+    )
+    whole.fit(data, callbacks=[note], epochs=2, verbose=0)
+
+    model = make_model()
+    model.fit(data.take(4), verbose=0)
+    model.save(tmp_path / "model.keras")
+    rest = keras.models.load_model(tmp_path / "model.keras")  # which has measured nothing yet
+    restore = RestoreMetrics(json.loads(json.dumps(seen[3])), num_classes=3)
+    history = rest.fit(data.skip(4), callbacks=[restore], verbose=0).history
+    assert history["accuracy"][0] == whole.history.history["accuracy"][0]
+    assert history["loss"][0] == pytest.approx(whole.history.history["loss"][0], rel=1e-6)
+    before = metric_values(rest)
+    rest.fit(data.take(1), callbacks=[restore], verbose=0)  # only once
+    assert np.sum(before[1]) > np.sum(metric_values(rest)[1])
+
+
 # Checkpoints.
 
 
-def iterations(path: Path) -> int:
-    return int(keras.models.load_model(path).optimizer.iterations)
+def checkpoints_of(folder: CheckpointFolder) -> list[int]:
+    return [int(path.name.removeprefix("step-")) for path in sorted(folder.root.glob("step-*"))]
 
 
-def test_the_latest_and_the_best_model_are_kept(tmp_path):
-    latest, best = tmp_path / "latest.keras", tmp_path / "best.keras"
-    checkpoints = Checkpoints(latest=latest, best=best, monitor="score")
-    model = make_model()
+def iterations(checkpoint: Checkpoint) -> int:
+    return int(checkpoint.load().optimizer.iterations)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    folder = CheckpointFolder(tmp_path / "checkpoints")
+    folder.create()
+    return folder
+
+
+def test_the_latest_and_the_best_model_are_kept(folder):
+    checkpoints = Checkpoints(folder, monitor="score", keep=1)
     scores = Logs(score=[0.3, 0.5, 0.5])
-    model.fit(X, Y, epochs=3, callbacks=[scores, checkpoints], verbose=0)
-    assert iterations(latest) == 3
-    assert iterations(best) == 2
+    make_model().fit(X, Y, epochs=3, callbacks=[scores, checkpoints], verbose=0)
+    assert iterations(folder.latest()) == folder.latest().step == 3
+    assert iterations(folder.best()) == folder.best().step == 2
+    assert checkpoints_of(folder) == [2, 3]
     assert checkpoints.best_so_far == 0.5
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["best.keras", "latest.keras"]
 
 
-def test_the_best_of_earlier_epochs_is_not_replaced_by_a_worse(tmp_path):
-    latest, best = tmp_path / "latest.keras", tmp_path / "best.keras"
-    checkpoints = Checkpoints(latest=latest, best=best, monitor="score", best_so_far=0.9)
-    callbacks = [Logs(score=[0.3]), checkpoints]
-    make_model().fit(X, Y, callbacks=callbacks, verbose=0)
-    assert latest.exists()
-    assert not best.exists()
+def test_the_best_of_earlier_epochs_is_not_replaced_by_a_worse(folder):
+    checkpoints = Checkpoints(folder, monitor="score", best_so_far=0.9)
+    make_model().fit(X, Y, callbacks=[Logs(score=[0.3]), checkpoints], verbose=0)
+    assert folder.latest().step == 1
+    assert folder.best() is None
 
 
-def test_a_save_that_is_interrupted_leaves_the_old_file(tmp_path, monkeypatch):
-    latest, best = tmp_path / "latest.keras", tmp_path / "best.keras"
-    checkpoints = Checkpoints(latest=latest, best=best, monitor="score")
+def test_there_are_checkpoints_within_an_epoch(folder):
+    data = tf.data.Dataset.from_tensor_slices((X, Y)).batch(2)  # six steps
+    checkpoints = Checkpoints(folder, monitor="score", every=4, keep=9)
+    make_model().fit(data, epochs=2, callbacks=[Logs(score=[0.3, 0.2]), checkpoints], verbose=0)
+    assert checkpoints_of(folder) == [4, 6, 8, 12]
+    assert folder.latest().metrics() == []  # between epochs
+    epochs = json.loads((folder.root / "manifest.json").read_text())["checkpoints"]
+    assert [one["epoch"] for one in epochs] == [0, 1, 1, 2]
+
+
+def test_there_is_a_checkpoint_when_the_time_has_come(folder, monkeypatch):
+    now = 0.0
+
+    def pass_time(batch, logs):
+        nonlocal now
+        now += 25.0
+
+    clock = types.SimpleNamespace(monotonic=lambda: now)
+    monkeypatch.setattr("gdw_tf.callbacks.time", clock)
+    data = tf.data.Dataset.from_tensor_slices((X, Y)).batch(2)  # six steps
+    steps = keras.callbacks.LambdaCallback(on_train_batch_begin=pass_time)
+    checkpoints = Checkpoints(folder, monitor="score", minutes=1.0, keep=9)
+    make_model().fit(data, callbacks=[steps, Logs(score=[0.3]), checkpoints], verbose=0)
+    assert checkpoints_of(folder) == [3, 6]  # at 75 seconds, and at the end of the epoch
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_waits_until_the_step_is_saved(number, folder):
+    data = tf.data.Dataset.from_tensor_slices((X, Y)).batch(2)
+    send = keras.callbacks.LambdaCallback(
+        on_train_batch_begin=lambda batch, logs: os.kill(os.getpid(), number) if batch == 2 else 0
+    )
+    model = make_model()
+    with Interruption() as interruption, pytest.raises(Interrupted) as stop:
+        checkpoints = Checkpoints(folder, monitor="score", interruption=interruption)
+        model.fit(data, callbacks=[send, Logs(score=[0.3]), checkpoints], verbose=0)
+    assert stop.value.signal == number
+    assert folder.latest().step == int(model.steps_taken) == 3
+    assert len(folder.latest().metrics()) == len(metric_values(model)) > 0
+
+
+def test_a_worker_that_does_not_write_leaves_nothing(tmp_path):
+    checkpoints = Checkpoints(None, monitor="score", every=1)
+    data = tf.data.Dataset.from_tensor_slices((X, Y)).batch(2)
+    make_model().fit(data, callbacks=[Logs(score=[0.3]), checkpoints], verbose=0)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_save_that_is_interrupted_leaves_the_old_checkpoint(folder, monkeypatch):
+    checkpoints = Checkpoints(folder, monitor="score")
     model = make_model()
     model.fit(X, Y, callbacks=[Logs(score=[0.1]), checkpoints], verbose=0)
-    before = latest.read_bytes()
+    before = {path: path.read_bytes() for path in folder.root.rglob("*") if path.is_file()}
 
     def broken(self: keras.Model, path: Path) -> None:
         Path(path).write_bytes(b"half a mod")
@@ -183,5 +299,6 @@ def test_a_save_that_is_interrupted_leaves_the_old_file(tmp_path, monkeypatch):
     monkeypatch.setattr(gdw_tf.CE, "save", broken)
     with pytest.raises(OSError, match="no space"):
         model.fit(X, Y, callbacks=[Logs(score=[0.2]), checkpoints], verbose=0)
-    assert latest.read_bytes() == before
-    assert iterations(latest) == iterations(best) == 1
+    after = {path: path.read_bytes() for path in folder.root.rglob("*") if path.is_file()}
+    assert before == after
+    assert iterations(folder.latest()) == iterations(folder.best()) == 1

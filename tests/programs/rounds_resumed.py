@@ -16,6 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from gdw_tf import callbacks
+from gdw_tf.workdir import Workdir
 
 from .conftest import SHORT, run
 
@@ -44,7 +45,7 @@ def train(workdir: Path, *, stopped_in: int | None = None) -> None:
 
 
 def state(workdir: Path) -> list[np.ndarray]:
-    model = keras.models.load_model(workdir / "checkpoints" / "latest.keras")
+    model = Workdir(workdir).checkpoints.latest().load()
     variables = [*model.variables, *model.optimizer.variables, *model.weight_optimizer.variables]
     with np.load(workdir / "pseudo_clean.npz") as choice:
         return [*map(np.asarray, variables), choice["epoch"], choice["indices"]]

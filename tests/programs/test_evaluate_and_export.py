@@ -2,12 +2,12 @@ from __future__ import annotations
 
 import json
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from gdw_tf import data
+from gdw_tf.workdir import Workdir
 
 
 @pytest.mark.parametrize("which", ["latest", "best"])
@@ -17,7 +17,7 @@ def test_evaluate_answers_the_test_accuracy_of_a_checkpoint(which, finished_run,
     assert finished.code == 0, finished.err
     result = json.loads(finished.out)
     source = data.load("digits")
-    model = keras.models.load_model(finished_run / "checkpoints" / f"{which}.keras")
+    model = getattr(Workdir(finished_run).checkpoints, which)().load()
     right = np.argmax(model.predict(source.x_test, verbose=0), axis=1) == source.y_test
     assert result["accuracy"] == pytest.approx(right.mean(), abs=1e-6)
     assert (result["checkpoint"], result["examples"]) == (which, 500)
@@ -33,7 +33,7 @@ def test_export_writes_the_named_checkpoint(finished_run, run_program, tmp_path)
 
     assert finished.code == 0, finished.err
     images = data.load("digits").x_test[:20]
-    best = keras.models.load_model(finished_run / "checkpoints" / "best.keras")
+    best = Workdir(finished_run).checkpoints.best().load()
     served = tf.saved_model.load(str(out)).signatures["serving_default"](tf.constant(images))
     np.testing.assert_allclose(served["logits"], best(images), rtol=1e-5, atol=1e-5)
 

@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import json
 
-import keras
 import numpy as np
 import pytest
 
 import gdw_tf
 from gdw_tf import losses
 from gdw_tf.settings import resolve
+from gdw_tf.workdir import Workdir
 
 
 def trained(train, workdir, *arguments):
@@ -17,7 +17,7 @@ def trained(train, workdir, *arguments):
         workdir, "--epochs=1", "--train_examples=400", "--imbalance_factor=0.2", *arguments
     )
     assert finished.code == 0, finished.err
-    return keras.models.load_model(workdir / "checkpoints" / "latest.keras")
+    return Workdir(workdir).checkpoints.latest().load()
 
 
 @pytest.mark.parametrize("name", [name for name in losses.names() if name != "cross_entropy"])
@@ -43,7 +43,7 @@ def test_the_weighted_loss_is_that_of_the_flag(train, tmp_path):
 def test_elr_remembers_every_training_image_when_it_goes_on(train, tmp_path):
     arguments = ("--method=elr", "--elr_beta=0.5")
     assert train(tmp_path / "run", *arguments).code == 0
-    model = keras.models.load_model(tmp_path / "run" / "checkpoints" / "latest.keras")
+    model = Workdir(tmp_path / "run").checkpoints.latest().load()
     assert (model.elr_lambda, model.elr_beta) == (3.0, 0.5)
     # Two visits of each of the 200 images.
     assert model.example_memory.shape == (200, 10)

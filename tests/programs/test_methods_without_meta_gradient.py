@@ -2,12 +2,12 @@ from __future__ import annotations
 
 import json
 
-import keras
 import numpy as np
 import pytest
 
 import gdw_tf
 from gdw_tf import methods
+from gdw_tf.workdir import Workdir
 
 
 def trained(train, workdir, *arguments):
@@ -17,7 +17,7 @@ def trained(train, workdir, *arguments):
     summary = json.loads((workdir / "summary.json").read_text())
     assert summary["epochs"] == 2 and summary["seconds"] > 0
     assert (workdir / "export" / "saved_model.pb").exists()
-    return keras.models.load_model(workdir / "checkpoints" / "latest.keras")
+    return Workdir(workdir).checkpoints.latest().load()
 
 
 @pytest.mark.parametrize("method", ["clean_only", "fine_tune"])

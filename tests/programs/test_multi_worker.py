@@ -5,13 +5,16 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
+import time
 
-import keras
 import numpy as np
 import pytest
+
+from gdw_tf.workdir import Workdir
 
 # Dropout draws the same masks for both halves of a batch, which one replica does not. With seed 0
 # rounding meets a kink of the network in the ninth step: a change of 1e-8 in the first weights, on
@@ -55,7 +58,7 @@ def start_workers(workdir, *flags):
 
 
 def weights(workdir):
-    model = keras.models.load_model(workdir / "checkpoints" / "latest.keras")
+    model = Workdir(workdir).checkpoints.latest().load()
     return [np.asarray(variable) for variable in (*model.weights, *model.optimizer.variables)]
 
 
@@ -100,8 +103,42 @@ def test_a_killed_worker_ends_the_other_which_says_why(workers, tmp_path):
     last = errors.strip().splitlines()[-1]
     assert chief.returncode == 1
     assert last.startswith("error: Another worker is lost")
-    assert str(tmp_path / "run" / "checkpoints" / "latest.keras") in last
+    assert str(tmp_path / "run" / "checkpoints" / "step-") in last
     assert "--resume" in last
+
+
+def test_workers_go_on_within_an_epoch(workers, train, tmp_path):
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    flags = ("--epochs=3", "--checkpoint_every=3")  # an epoch has four steps
+    assert train(whole, *FLAGS, *flags).code == 0
+    chief, other = workers(broken, *flags)
+    manifest = broken / "checkpoints" / "manifest.json"
+    while chief.poll() is None:
+        if manifest.exists() and '"step": 6' in manifest.read_text():
+            other.kill()
+            break
+        time.sleep(0.01)
+    chief.communicate(timeout=120)
+    for path in broken.glob("checkpoints/step-*"):  # whatever came after the sixth step
+        if path.name > "step-00000006":
+            shutil.rmtree(path)
+
+    *_, chief, other = workers(broken, *flags, "--resume")
+    results = [process.communicate(timeout=300) for process in (chief, other)]
+    assert [chief.returncode, other.returncode] == [0, 0], results
+    assert "going on after epoch 1, step 2 of the next one" in results[0][0]
+    for of_two, of_one in zip(weights(broken), weights(whole), strict=True):
+        np.testing.assert_allclose(of_two, of_one, atol=1e-5)
+    rows = []
+    for workdir in (broken, whole):
+        with (workdir / "metrics.csv").open(newline="") as file:
+            rows.append(
+                [
+                    [float(row[name]) for name in ("epoch", "loss", "accuracy", "val_loss")]
+                    for row in csv.DictReader(file)
+                ]
+            )
+    np.testing.assert_allclose(*rows, atol=1e-4)
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from gdw_tf import callbacks, data, experiment
 from gdw_tf.settings import resolve
+from gdw_tf.workdir import Workdir
 
 
 def contents(workdir):
@@ -30,7 +31,7 @@ def rows(workdir):
 
 
 def final_weights(workdir):
-    model = keras.models.load_model(workdir / "checkpoints" / "latest.keras")
+    model = Workdir(workdir).checkpoints.latest().load()
     return [np.asarray(variable) for variable in (*model.weights, *model.optimizer.variables)]
 
 
@@ -63,7 +64,7 @@ def test_a_run_leaves_its_whole_record(train, tmp_path):
     assert summary["versions"]["tensorflow"] == tf.__version__
     assert list((workdir / "tensorboard").rglob("events*"))
     for which in ("latest", "best"):
-        keras.models.load_model(workdir / "checkpoints" / f"{which}.keras")
+        getattr(Workdir(workdir).checkpoints, which)().load()
 
 
 @pytest.mark.parametrize("method", ["gdw", "ce"])
@@ -80,7 +81,7 @@ def test_under_mixup_the_accuracy_is_that_of_the_true_labels(method, train, tmp_
 
     assert finished.code == 0, finished.err
     source = data.load("digits")
-    model = keras.models.load_model(workdir / "checkpoints" / "latest.keras")
+    model = Workdir(workdir).checkpoints.latest().load()
     right = model.predict(source.x_test, verbose=0).argmax(axis=1) == source.y_test
     last = rows(workdir)[-1]
     assert float(last["val_accuracy"]) == pytest.approx(right.mean(), abs=1e-6)
@@ -183,7 +184,7 @@ def test_resuming_a_complete_run_changes_no_result(train, tmp_path):
 
     assert finished.code == 0, finished.err
     after = contents(workdir)
-    for name in ("summary.json", "metrics.csv", "flags.txt", "checkpoints/latest.keras"):
+    for name in ("summary.json", "metrics.csv", "flags.txt", "checkpoints/manifest.json"):
         assert after[name] == before[name], name
 
 
@@ -276,7 +277,7 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_checkpoint(
     assert finished.code == 2
     error = [line for line in finished.err.splitlines() if line.startswith("error: ")]
     assert len(error) == 1 and "epoch 2, step 1" in error[0], finished.err
-    assert "loss" in error[0] and "latest.keras" in error[0]
+    assert "loss" in error[0] and "step-00000004" in error[0]
     assert all(np.isfinite(weights).all() for weights in final_weights(workdir))
     assert len(rows(workdir)) == 1
 
@@ -326,7 +327,7 @@ def test_a_run_in_half_precision_goes_on_in_it(train, tmp_path):
     first = train(workdir, *flags, "--epochs=1", "--jit=off")
     assert first.code == 0, first.err
     assert "CPU; XLA leaves the step" in first.out
-    model = keras.models.load_model(workdir / "checkpoints" / "latest.keras")
+    model = Workdir(workdir).checkpoints.latest().load()
     network = model.classifier.get_layer("network")
     assert network.get_layer("features").compute_dtype == "bfloat16"
     assert {variable.dtype for variable in model.trainable_variables} == {"float32"}
