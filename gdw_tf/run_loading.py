@@ -9,7 +9,6 @@ from absl import flags
 
 from gdw_tf import train_flags
 from gdw_tf.methods import Method
-from gdw_tf.model_files import load_method
 from gdw_tf.settings import Settings
 from gdw_tf.workdir import Workdir
 

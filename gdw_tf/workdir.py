@@ -31,9 +31,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gdw_tf.checks import check_directory
 from gdw_tf import files
 from gdw_tf.checkpoints import Checkpoint, CheckpointFolder
+from gdw_tf.checks import check_directory
 from gdw_tf.settings import Settings, flag_lines, settings_of_lines
 
 
