@@ -106,8 +106,15 @@ def main(argv: list[str]) -> None:
         if is_chief:
             with files.written_aside(workdir.export) as aside:
                 model.export(str(aside), verbose=False)
-            nothing_was_trained = epoch == settings.epochs
-            _summarize(settings, noisy, workdir, strategy, None if nothing_was_trained else start)
+            costs = {
+                "seconds": time.monotonic() - start,
+                "peak_memory_bytes": _MEMORY_UNIT
+                * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
+            }
+            if epoch == settings.epochs and workdir.summary.exists():  # nothing was trained
+                before = json.loads(workdir.summary.read_text())
+                costs = {name: before[name] for name in costs}
+            _summarize(settings, noisy, workdir, strategy.num_replicas_in_sync, costs)
 
 
 def _read_flags(argv: list[str]) -> tuple[Settings, tf.distribute.Strategy, Workdir]:
@@ -150,21 +157,13 @@ def _summarize(
     settings: Settings,
     noisy: data.NoisyData,
     workdir: Workdir,
-    strategy: tf.distribute.Strategy,
-    start: float | None,
+    replicas: int,
+    costs: dict[str, float],
 ) -> None:
-    """Writes and says the results; `start` is when the training began, `None` if none was left."""
+    """Writes and says the results."""
     choice = workdir.read_choice()
     noisy = noisy if choice is None else noisy.with_meta(choice.indices)
-    summary = summarize(settings, noisy, workdir.rows())
-    summary["replicas"] = strategy.num_replicas_in_sync
-    if start is None and workdir.summary.exists():
-        summary = json.loads(workdir.summary.read_text()) | summary
-    else:
-        summary |= {
-            "seconds": time.monotonic() - (start or time.monotonic()),
-            "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _MEMORY_UNIT,
-        }
+    summary = summarize(settings, noisy, workdir.rows()) | {"replicas": replicas} | costs
     workdir.write_summary(summary)
     print(
         f"test accuracy {100 * summary['final_accuracy']:.2f} % (mean of the last {LAST_EPOCHS} "
