@@ -11,20 +11,21 @@ import keras
 import numpy as np
 import pytest
 
+import gdw_tf
 from gdw_tf import files
 from gdw_tf.checkpoints import CheckpointFolder
 
 
-def model(value: float) -> keras.Model:
-    """A model of one weight."""
-    layer = keras.layers.Dense(1, use_bias=False, kernel_initializer=keras.initializers.Zeros())
-    made = keras.Sequential([keras.Input((1,)), layer])
-    made.set_weights([np.full((1, 1), value)])
-    return made
+def model(value: float) -> gdw_tf.CE:
+    """A model of two weights."""
+    layer = keras.layers.Dense(2, use_bias=False, kernel_initializer=keras.initializers.Zeros())
+    classifier = keras.Sequential([keras.Input((1,)), layer])
+    classifier.set_weights([np.full((1, 2), value)])
+    return gdw_tf.CE(classifier)
 
 
 def value_of(checkpoint) -> float:
-    return float(checkpoint.load().get_weights()[0][0, 0])
+    return float(checkpoint.load().classifier.get_weights()[0][0, 0])
 
 
 def save(folder: CheckpointFolder, step: int, **arguments) -> None:
