@@ -34,9 +34,18 @@ def open_run(argv: list[str]) -> tuple[Workdir, Settings]:
     workdir = Workdir(Path(named[0]))
     if not workdir.flags.exists():
         raise ValueError(f"There is no run in this workdir. Received: {workdir.root}")
-    # Once more, the run's flags first: what the command line says beside them holds.
-    flags.FLAGS([argv[0], f"--flagfile={workdir.flags}", *sys.argv[1:]])
-    return workdir, train_flags.settings_from_flags()
+    return workdir, settings_of(workdir.flags, argv[0])
+
+
+def settings_of(flag_file: Path, program: str) -> Settings:
+    """Takes over the flags of a run; what the command line says beside them holds.
+
+    Args:
+        flag_file: the run's flags.
+        program: the program's name.
+    """
+    flags.FLAGS([program, f"--flagfile={flag_file}", *sys.argv[1:]])
+    return train_flags.settings_from_flags()
 
 
 def load_checkpoint(workdir: Workdir) -> Method:
