@@ -1,0 +1,430 @@
+"""Trains with an exported step, on any device that JAX has; needs NumPy and JAX, no TensorFlow.
+
+Usage: python run.py [DIR] [--out=DIR] [--images=FILE] [--until=EPOCH]
+
+DIR is what `python -m gdw_tf.portable export` wrote, by default where this file lies. The data are
+on the device as uint8, each epoch is one call (`lax.scan` over its steps, with shuffled orders and
+augmentation in it), and after each one these files are written to --out, by default DIR:
+
+    metrics.csv    one row an epoch, with the columns of gdw_tf.train
+    latest.npz     the state after the last epoch: weights and all else
+    best.npz       the state after the epoch with the best test accuracy
+    device.json    what it ran on
+
+Run again, it goes on after the last epoch, and ends as it would have without the break. Orders and
+augmentation are functions of the seed and the position (epoch, step), and those of `fit` in kind;
+they are drawn by other generators, so that the batches are not the same ones.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import csv
+import dataclasses
+import functools
+import json
+import math
+import os
+import sys
+import time
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.export
+import jax.numpy as jnp
+import numpy as np
+
+# Steps are counted in 64 bits. Nothing else is wider for it: dtypes are named wherever one is made.
+jax.config.update("jax_enable_x64", True)
+
+State = dict[str, jax.Array]
+Step = Callable[[State, Mapping[str, jax.Array]], tuple[State, dict[str, jax.Array]]]
+
+
+class Package(NamedTuple):
+    """What was exported.
+
+    Attributes:
+        description: description.json, which says what all of it is.
+        steps: training and evaluation step, by name and batch size.
+        initial_state: the state before training, as arrays by name.
+        data: images and labels, as arrays by name.
+    """
+
+    description: dict[str, Any]
+    steps: dict[tuple[str, int], Step]
+    initial_state: dict[str, np.ndarray]
+    data: dict[str, np.ndarray]
+
+
+def load(directory: Path, images: Path | None = None) -> Package:
+    """Reads what was exported.
+
+    Args:
+        directory: where it is.
+        images: the file of images, where it is not the one in the directory.
+
+    Raises:
+        OSError: a file is missing.
+        ValueError: the images are not those that were exported.
+    """
+    description = json.loads((directory / "description.json").read_text())
+    steps = {
+        (program["step"], program["batch_size"]): imported(
+            program, (directory / program["file"]).read_bytes()
+        )
+        for program in description["programs"]
+    }
+    data = {**_arrays(directory / "data.npz"), **_arrays(images or directory / "images.npz")}
+    checksum = zlib.crc32(np.ascontiguousarray(data["images"]))
+    if checksum != description["images_crc32"]:
+        raise ValueError(
+            f"{images or directory / 'images.npz'} is not the file of the export. Received: images "
+            f"of checksum {checksum}; allowed: {description['images_crc32']}."
+        )
+    return Package(description, steps, _arrays(directory / "initial.npz"), data)
+
+
+def imported(program: Mapping[str, Any], stablehlo: bytes) -> Step:
+    """Makes a function of JAX of an exported step.
+
+    Args:
+        program: its description.
+        stablehlo: its bytes.
+
+    Returns:
+        A function from state and batch to state and logs, all by name, for use under `jax.jit`; it
+        takes from state and batch what it needs.
+    """
+    tensors = {
+        side: [jax.ShapeDtypeStruct(one["shape"], one["dtype"]) for one in program[side]]
+        for side in ("inputs", "outputs")
+    }
+    # JAX calls what it exported itself: here a function of the same inputs and outputs, whose
+    # bytes are then replaced.
+    outline = jax.export.export(
+        jax.jit(
+            lambda *_: [jnp.zeros(one.shape, one.dtype) for one in tensors["outputs"]],
+            keep_unused=True,
+        )
+    )(*tensors["inputs"])
+    function = dataclasses.replace(outline, mlir_module_serialized=stablehlo)
+
+    def step(state: State, batch: Mapping[str, jax.Array]) -> tuple[State, dict[str, jax.Array]]:
+        values = {"batch": batch, "state": state, "ignored": state}
+        answers = function.call(*(values[one["role"]][one["name"]] for one in program["inputs"]))
+        named: dict[str, dict[str, jax.Array]] = {"logs": {}, "state": {}, "ignored": {}}
+        for one, answer in zip(program["outputs"], answers, strict=True):
+            named[one["role"]][one["name"]] = answer
+        return named["state"], named["logs"]
+
+    return step
+
+
+def crop_and_flip(images: jax.Array, key: jax.Array, padding: int) -> jax.Array:
+    """Pads images by reflection, crops at random back to size and flips at random.
+
+    Args:
+        images: (B, height, width, channels), any dtype.
+        key: of the random numbers.
+        padding: pixels on each side.
+    """
+    count, height, width, _ = images.shape
+    shift_key, flip_key = jax.random.split(key)
+    shifts = jax.random.randint(shift_key, (count, 2), -padding, padding + 1, jnp.int32)
+    flips = jax.random.bernoulli(flip_key, 0.5, (count, 1))
+    # The padded image is never made: a pixel outside the image is read where it is mirrored.
+    rows = _reflect(jnp.arange(height, dtype=jnp.int32) + shifts[:, :1], height)
+    columns = _reflect(jnp.arange(width, dtype=jnp.int32) + shifts[:, 1:], width)
+    columns = jnp.where(flips, columns[:, ::-1], columns)
+    each = jnp.arange(count, dtype=jnp.int32)
+    return images[each[:, None, None], rows[:, :, None], columns[:, None, :]]
+
+
+def _reflect(positions: jax.Array, size: int) -> jax.Array:
+    """Mirrors positions outside 0 to size - 1 at the outermost pixel, which is not repeated."""
+    last = size - 1
+    return last - jnp.abs(last - jnp.abs(positions))
+
+
+def passes(key: tuple[int, ...], seed: int, count: int, start: int, stop: int) -> np.ndarray:
+    """The indices from position `start` to `stop` of shuffled passes joined end to end.
+
+    Args:
+        key: names the stream of random numbers; each pass has one of its own in it.
+        seed: the seed of the run.
+        count: number of examples.
+        start: the first position.
+        stop: the position after the last.
+
+    Returns:
+        int32, (stop - start,).
+    """
+    first, last = start // count, -(-stop // count)
+    seeds = (np.random.SeedSequence(seed, spawn_key=(*key, one)) for one in range(first, last))
+    orders = np.concatenate([np.random.default_rng(one).permutation(count) for one in seeds])
+    return orders[start - first * count : stop - first * count].astype(np.int32)
+
+
+def epoch_order(description: Mapping[str, Any], epoch: int) -> tuple[np.ndarray, np.ndarray]:
+    """In which order an epoch goes through training set and meta set.
+
+    The training set's passes go on from epoch to epoch, the meta set's start anew, as in `fit`.
+
+    Returns:
+        Numbers of training examples, (E,), and of meta examples, (steps an epoch, B_meta).
+    """
+    seed, per_epoch = description["seed"], description["examples_per_epoch"]
+    start = epoch * per_epoch
+    training = passes((0,), seed, description["count"]["train"], start, start + per_epoch)
+    steps, size = -(-per_epoch // description["batch_size"]), description["meta_batch_size"]
+    meta = np.zeros(0)
+    if size:
+        meta = passes((1, epoch), seed, description["count"]["meta"], 0, steps * size)
+    return training, meta.reshape(steps, size).astype(np.int32)
+
+
+def in_batches(order: np.ndarray, size: int) -> list[np.ndarray]:
+    """Cuts an order into batches: (steps, size), and (1, rest) where it leaves a short one."""
+    full = len(order) // size * size
+    parts = [order[:full].reshape(-1, size), order[full:].reshape(1, -1)]
+    return [part for part in parts if part.size]
+
+
+class Training:
+    """A training under way.
+
+    Args:
+        package: what was exported.
+        state: the state to go on from; default the initial one.
+
+    Attributes:
+        state: the state, on the device.
+        compile_seconds: seconds that compiling took so far.
+    """
+
+    def __init__(self, package: Package, state: Mapping[str, np.ndarray] | None = None) -> None:
+        self._package = package
+        self._description = package.description
+        self._data = jax.device_put(package.data)
+        self._compiled: dict[tuple[Any, ...], Any] = {}
+        self.state: State = jax.device_put(dict(state or package.initial_state))
+        self.compile_seconds = 0.0
+
+    def train(self, epoch: int) -> tuple[dict[str, float], float]:
+        """Trains for an epoch, counted from 0.
+
+        Returns:
+            What is logged of it, and the seconds that its steps took.
+        """
+        state = self._without_sums() | {
+            name: jnp.asarray(values[epoch], self.state[name].dtype)
+            for name, values in self._description["set_every_epoch"].items()
+        }
+        key = jax.random.fold_in(jax.random.key(self._description["seed"]), epoch)
+        order, meta_order = epoch_order(self._description, epoch)
+        done, seconds = 0, 0.0
+        for part in in_batches(order, self._description["batch_size"]):
+            numbers = np.arange(done, done + len(part), dtype=np.int32)
+            scanned = jax.device_put((part, meta_order[numbers], numbers))
+            run = self._in_scan("train", self._training_batch, state, self._data, key, scanned)
+            start = time.perf_counter()
+            state, logs = jax.block_until_ready(run(state, self._data, key, scanned))
+            seconds += time.perf_counter() - start
+            done += len(part)
+        self.state = state
+        return _numbers(logs), seconds
+
+    def evaluate(self, part: str) -> dict[str, float]:
+        """Evaluates the test set or the meta set, and leaves the state as it is."""
+        state = jax.tree.map(jnp.copy, self._without_sums())
+        everything = np.arange(self._description["count"][part], dtype=np.int32)
+        for batches in in_batches(everything, self._description["evaluation_batch_size"]):
+            chosen = jax.device_put(self._package.data[f"{part}_index"][batches])
+            labels = jax.device_put(self._package.data[f"{part}_labels"][batches])
+            arguments = (state, self._data, jax.random.key(0), (chosen, labels))
+            run = self._in_scan("evaluate", _evaluation_batch, *arguments)
+            state, logs = run(*arguments)
+        return _numbers(logs)
+
+    def _without_sums(self) -> State:
+        """The state with the sums behind the metrics at zero."""
+        sums = self._description["zero_every_epoch"]
+        return self.state | {name: jnp.zeros_like(self.state[name]) for name in sums}
+
+    def _in_scan(self, step: str, batch_of: Callable[..., Any], *arguments: Any) -> Any:
+        """Compiles the steps on batches of one size as one function of these arguments."""
+        steps, size = arguments[-1][0].shape
+        if (step, steps, size) not in self._compiled:
+            start = time.perf_counter()
+            function = functools.partial(_steps, self._package.steps[step, size], batch_of)
+            self._compiled[step, steps, size] = (
+                jax.jit(function, donate_argnums=0).lower(*arguments).compile()
+            )
+            self.compile_seconds += time.perf_counter() - start
+        return self._compiled[step, steps, size]
+
+    def _training_batch(
+        self, data: Mapping[str, jax.Array], key: jax.Array, scanned: tuple[jax.Array, ...]
+    ) -> dict[str, jax.Array]:
+        """The batches of a step: gathered and augmented on the device."""
+        order, meta_order, number = scanned
+        keys = jax.random.split(jax.random.fold_in(key, number))
+        padding = self._description["padding"]
+
+        def images(chosen: jax.Array, key: jax.Array) -> jax.Array:
+            gathered = data["images"][chosen]
+            return crop_and_flip(gathered, key, padding) if padding else gathered
+
+        batch = {
+            "images": images(data["train_index"][order], keys[0]),
+            "labels": data["train_labels"][order],
+            "index": order,
+        }
+        if self._description["meta_batch_size"]:
+            batch["meta_images"] = images(data["meta_index"][meta_order], keys[1])
+            batch["meta_labels"] = data["meta_labels"][meta_order]
+        return batch
+
+
+def _evaluation_batch(
+    data: Mapping[str, jax.Array], key: jax.Array, scanned: tuple[jax.Array, ...]
+) -> dict[str, jax.Array]:
+    chosen, labels = scanned
+    return {"images": data["images"][chosen], "labels": labels}
+
+
+def _steps(
+    step: Step,
+    batch_of: Callable[..., dict[str, jax.Array]],
+    state: State,
+    data: Mapping[str, jax.Array],
+    key: jax.Array,
+    scanned: tuple[jax.Array, ...],
+) -> tuple[State, dict[str, jax.Array]]:
+    """Takes a step for each row of `scanned`; answers the state and the last step's logs."""
+    state, logs = jax.lax.scan(
+        lambda state, row: step(state, batch_of(data, key, row)), state, scanned
+    )
+    return state, {name: log[-1] for name, log in logs.items()}
+
+
+def _numbers(logs: Mapping[str, jax.Array]) -> dict[str, float]:
+    return {name: float(log) for name, log in logs.items()}
+
+
+def run(package: Package, out: Path, until: int | None = None) -> None:
+    """Trains to the end, or to an epoch, from where the files in `out` left off.
+
+    Raises:
+        FloatingPointError: a log is not finite; the files are those of the epoch before.
+    """
+    description = package.description
+    latest, metrics = out / "latest.npz", out / "metrics.csv"
+    state = _arrays(latest) if latest.exists() else None
+    first = int(state.pop("epochs_done")) if state else 0
+    rows = [row for row in read_rows(metrics) if int(row["epoch"]) < first]
+    best = max((float(row["val_accuracy"]) for row in rows), default=-math.inf)
+    end = min(description["epochs"], until or description["epochs"])
+    if first >= end:
+        print(f"{first} epochs of {description['epochs']} are done")
+        return
+    training = Training(package, state)
+    device = {"device": jax.devices()[0].device_kind, "jax": jax.__version__}
+    with _in_one_move(out / "device.json", "w") as file:
+        json.dump(device, file)
+    print(
+        f"{description['title']}\n{device['device']}, JAX {device['jax']}, epochs {first + 1} to "
+        f"{end}",
+        flush=True,
+    )
+    for epoch in range(first, end):
+        logs, seconds = training.train(epoch)
+        for prefix, part in description["evaluated"].items():
+            logs |= {f"{prefix}_{name}": log for name, log in training.evaluate(part).items()}
+        for name, log in logs.items():
+            if not math.isfinite(log):
+                raise FloatingPointError(f"{name} is {log} in epoch {epoch + 1}.")
+        rate = description["set_every_epoch"][description["learning_rate"]][epoch]
+        logs |= {
+            "learning_rate": rate,
+            "seconds_per_step": seconds / description["steps_per_epoch"],
+        }
+        rows.append({"epoch": epoch, **dict(sorted(logs.items()))})
+        write_rows(metrics, rows)
+        state = {name: np.asarray(value) for name, value in training.state.items()}
+        if logs["val_accuracy"] > best:
+            best = logs["val_accuracy"]
+            write_state(out / "best.npz", state, epoch + 1)
+        write_state(latest, state, epoch + 1)
+        print(
+            f"epoch {epoch + 1}/{description['epochs']}: "
+            + ", ".join(f"{name} {log:.4g}" for name, log in sorted(logs.items())),
+            flush=True,
+        )
+    print(f"{training.compile_seconds:.1f} s of it to compile")
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """The rows of a table; none where there is no file."""
+    if not path.exists():
+        return []
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
+    """Writes a table in one move."""
+    with _in_one_move(path, "w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0].keys())
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def write_state(path: Path, state: Mapping[str, np.ndarray], epochs_done: int) -> None:
+    """Writes a state in one move."""
+    with _in_one_move(path, "wb") as file:
+        np.savez(file, epochs_done=epochs_done, **state)
+
+
+@contextlib.contextmanager
+def _in_one_move(path: Path, mode: str, **arguments: Any) -> Iterator[Any]:
+    """Opens a file that stands in its place once it is whole."""
+    aside = path.with_name(f"{path.name}.partial")
+    with aside.open(mode, **arguments) as file:
+        yield file
+    os.replace(aside, path)
+
+
+def _arrays(path: Path) -> dict[str, np.ndarray]:
+    with np.load(path) as file:
+        return {name: file[name] for name in file.files}
+
+
+def main() -> None:
+    """Runs the program; a user's mistake is one line and exit code 2."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    here = Path(__file__).parent
+    parser.add_argument("directory", nargs="?", type=Path, default=here, metavar="DIR")
+    parser.add_argument("--out", type=Path, help="directory to write; by default DIR")
+    parser.add_argument("--images", type=Path, help="file of images; by default DIR/images.npz")
+    parser.add_argument("--until", type=int, help="stop after so many epochs in all")
+    arguments = parser.parse_args()
+    try:
+        package = load(arguments.directory, arguments.images)
+        out = arguments.out or arguments.directory
+        out.mkdir(parents=True, exist_ok=True)
+        run(package, out, arguments.until)
+    except (OSError, ValueError, FloatingPointError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1 if isinstance(error, FloatingPointError) else 2)
+
+
+if __name__ == "__main__":
+    main()
