@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import shlex
-import shutil
 import sys
 import zipfile
 from pathlib import Path
@@ -19,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from absl import flags
 
-from gdw_tf import cli, experiment, run_loading, train, train_flags
+from gdw_tf import cli, experiment, files, run_loading, train, train_flags
 from gdw_tf.data import describe
 from gdw_tf.portable import pure
 from gdw_tf.settings import flag_lines
@@ -57,11 +56,18 @@ def main(argv: list[str]) -> None:
         command=f"python -m gdw_tf.portable import {shlex.join(sys.argv[1:])}",
     )
     workdir.write_description(describe.full_description(settings, noisy))
-    shutil.copy(results / "metrics.csv", workdir.metrics)
-    workdir.drop_rows_from(int(states["latest"]["epochs_done"]))
+    rows = (results / "metrics.csv").read_text().splitlines(keepends=True)
     for which in ("best", "latest"):  # the model is left at the latest
+        epochs = int(states[which]["epochs_done"])
+        files.write_text(workdir.metrics, "".join(rows[: 1 + epochs]))
         pure.assign_state(model, states[which])
-        model.save(workdir.checkpoint(which))
+        workdir.checkpoints.save(
+            model,
+            step=int(model.steps_taken.numpy()),
+            epoch=epochs,
+            run_files=workdir.growing,
+            is_best=which == "best",
+        )
     done = len(workdir.rows())
     if done == settings.epochs:
         model.export(str(workdir.export), verbose=False)

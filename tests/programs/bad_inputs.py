@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import struct
+import types
 import zipfile
 import zlib
 from collections.abc import Callable, Sequence
@@ -25,6 +26,7 @@ import tensorflow as tf
 import gdw_tf
 from gdw_tf import data, losses, networks, pseudo_clean, schedules
 from gdw_tf.settings import resolve
+from gdw_tf.workdir import Workdir
 
 from .conftest import SHORT, run
 
@@ -109,7 +111,7 @@ PROGRAMS: Sequence[tuple[str, str]] = [
     ("evaluate DIR/lambda_run", "Lambda"),
     ("evaluate DIR/other_code_run", "Popen"),
     ("evaluate DIR/other_model_run", "a Sequential"),
-    ("evaluate DIR/broken_run", "latest.keras"),
+    ("evaluate DIR/broken_run", "model.keras"),
     ("export RUN --out=DIR/text.txt", "text.txt"),
     ("compare --methods=", "methods"),
     ("compare --methods=gdw:speed=1", "gdw:speed=1"),
@@ -312,15 +314,18 @@ def write_files(directory: Path, finished_run: Path) -> None:
     np.savetxt(directory / "three.csv", np.eye(3), delimiter=",")
     _write_archives(directory)
     _write_folders(directory)
+    whole = Workdir(finished_run).checkpoints.latest().model.read_bytes()
     for name, write in {
         "lambda": _write_lambda,
         "other_code": _write_other_code,
         "other_model": lambda path: _dense().save(path),
-        "broken": lambda path: path.write_bytes(path.read_bytes()[:5000]),
+        "broken": lambda path: path.write_bytes(whole[:5000]),
     }.items():
         copy = directory / f"{name}_run"
         shutil.copytree(finished_run, copy)
-        write(copy / "checkpoints" / "latest.keras")
+        # With hashes that are right: whoever wrote the file wrote the manifest as well.
+        model = types.SimpleNamespace(save=write)
+        Workdir(copy).checkpoints.save(model, step=1_000_000, epoch=1_000)
 
 
 def _write_archives(directory: Path) -> None:

@@ -25,6 +25,7 @@ import tensorflow as tf
 from gdw_tf import data, experiment
 from gdw_tf.portable import pure
 from gdw_tf.settings import Settings, resolve
+from gdw_tf.workdir import Workdir
 
 from .conftest import run
 
@@ -310,7 +311,7 @@ def test_an_imported_run_evaluates_to_the_same_accuracy(exported, trained, tmp_p
     summary = json.loads((workdir / "summary.json").read_text())
     assert summary["final_accuracy"] == pytest.approx(np.mean(accuracies))
     assert summary["ran_on"]["device"] == "cpu"
-    model = keras.models.load_model(workdir / "checkpoints" / "latest.keras")
+    model = Workdir(workdir).checkpoints.latest().load()
     latest = read(trained / "latest.npz")
     np.testing.assert_array_equal(
         model.optimizer.momentums[0], latest["coupled_sgd/convolution_1_kernel_momentum"]
@@ -342,7 +343,7 @@ def test_a_meta_set_that_is_not_trained_on_is_evaluated(tmp_path, in_jax):
     (row,) = rows(workdir / "metrics.csv")
     settings = resolve(**SETTINGS, method="ce")
     noisy = experiment.prepare_data(settings, experiment.load_source(settings))
-    model = keras.models.load_model(workdir / "checkpoints" / "latest.keras")
+    model = Workdir(workdir).checkpoints.latest().load()
     expected = model.evaluate(noisy.x_meta, noisy.y_meta, verbose=0, return_dict=True)
     assert float(row["meta_accuracy"]) == pytest.approx(expected["accuracy"], abs=1e-6)
     assert float(row["meta_loss"]) == pytest.approx(expected["loss"], rel=1e-4)
