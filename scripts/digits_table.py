@@ -10,6 +10,8 @@ are complete are not run again. --out gets table.md and table.csv, anew after ev
 from __future__ import annotations
 
 import csv
+import shlex
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,6 +22,7 @@ from gdw_tf import cli, methods, train_flags
 from gdw_tf.compare import JOBS, METHODS, SEEDS
 from gdw_tf.comparison import WITHOUT_RUNS, Comparison, Row, markdown_text, percent, train_all
 from gdw_tf.provenance import made_by
+from gdw_tf.settings import Settings
 
 OURS = (
     "gdw:memory=0.7",
@@ -71,15 +74,15 @@ def main(argv: list[str]) -> None:
     for name, plan in plans.items():
         failures += train_all(plan.trainings, JOBS.value)
         columns[name] = plan.rows()
-        write(columns, Path(cli.OUT.value or "docs/digits"))
+        write(columns, plan.trainings[0].settings, Path(cli.OUT.value or "docs/digits"))
     if failures:
         cli.fail(f"{len(failures)} runs failed: {'; '.join(failures)}", code=1)
 
 
-def write(columns: dict[str, list[Row]], out: Path) -> None:
+def write(columns: dict[str, list[Row]], settings: Settings, out: Path) -> None:
     """Writes the table, a row a method and a column a setting."""
     out.mkdir(parents=True, exist_ok=True)
-    (out / "table.md").write_text(markdown(columns))
+    (out / "table.md").write_text(markdown(columns, settings))
     with (out / "table.csv").open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["method", "setting", "mean_accuracy", "std_accuracy", "accuracies"])
@@ -89,7 +92,7 @@ def write(columns: dict[str, list[Row]], out: Path) -> None:
                 writer.writerow([row.name, setting, row.mean, row.std, accuracies])
 
 
-def markdown(columns: dict[str, list[Row]]) -> str:
+def markdown(columns: dict[str, list[Row]], settings: Settings) -> str:
     """The table as Markdown; the best of a setting that trains the network stands in bold."""
     lines = [
         f"| test accuracy in % | {' | '.join(columns)} | seconds a run | MiB |",
@@ -109,12 +112,20 @@ def markdown(columns: dict[str, list[Row]]) -> str:
         lines.append(f"| {markdown_text(rows[0].name)} | {' | '.join(cells)} |")
     lines += [
         "",
-        f"Mean ± standard deviation over seeds {', '.join(SEEDS.value)}. Networks (small_cnn, 60 "
-        "epochs): mean of the last five epochs; ce_early_stopping: the epoch best on the meta set. "
-        "50 clean images, 500 test images. Costs: medians over all runs, seconds of a process, "
-        f"{JOBS.value} at a time. `python scripts/digits_table.py`, {made_by()}",
+        f"Mean ± standard deviation over seeds {', '.join(SEEDS.value)}. Networks "
+        f"({settings.network}, {settings.epochs} epochs): mean of the last five epochs; "
+        f"ce_early_stopping: the epoch best on the meta set. {settings.num_meta} clean images, 500 "
+        f"test images. Costs: medians over all runs, seconds of a process, {JOBS.value} at a time. "
+        f"`{_command()}`, {made_by()}",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _command() -> str:
+    """What was run, without the places where this machine has things."""
+    places = ("--workdir", "--out")
+    said = [word for word in sys.argv[1:] if not word.startswith(places)]
+    return shlex.join(["python", "scripts/digits_table.py", *said])
 
 
 def _median(values: Sequence[float]) -> str:
