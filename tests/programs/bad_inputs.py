@@ -400,6 +400,7 @@ def _write_lambda(path: Path) -> None:
 
 def _write_other_code(path: Path) -> None:
     """A model whose configuration names a class that would start a process."""
+    _dense().save(path)
     hostile = {"module": "subprocess", "class_name": "Popen", "config": {"args": ["touch", "/x"]}}
     with zipfile.ZipFile(path) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
