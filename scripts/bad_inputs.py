@@ -92,7 +92,7 @@ def section() -> str:
         error = error_of_call(text, of_calls)
         if not isinstance(error, ValueError | TypeError):
             raise RuntimeError(f"{text}: {error!r}")
-        lines.append(f"| {cell(text)} | {type(error).__name__} | {cell(str(error))} |")
+        lines.append(f"| {cell(text)} | {_public_name(error)} | {cell(str(error))} |")
     return "\n".join(lines) + "\n"
 
 
@@ -102,6 +102,12 @@ def cell(text: str) -> str:
     text = text if len(text) <= 240 else f"{text[:237]}..."
     fence = "``" if "`" in text else "`"
     return f"{fence} {text} {fence}" if "`" in text else f"{fence}{text}{fence}"
+
+
+def _public_name(error: Exception) -> str:
+    """What users catch: the first class of an error that is not private to its module."""
+    names = [kind.__name__ for kind in type(error).__mro__]
+    return next(name for name in names if not name.startswith("_"))
 
 
 if __name__ == "__main__":
