@@ -1,7 +1,8 @@
 """What the command-line programs share: parsing with readable help, and the exit codes.
 
 A user's mistake, a wrong flag or a wrong input, ends a program with one line on stderr and exit
-code 2, before any long work. Anything else that goes wrong is a traceback and exit code 1.
+code 2, before any long work. What the machine does to it (`gdw_tf.failures`) is one line too, and
+exit code 1; anything else that goes wrong is a traceback and exit code 1.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import tensorflow as tf
 from absl import app, flags, logging
 
+from gdw_tf import failures
 from gdw_tf.checks import is_printable, one_line
 
 Groups = Mapping[str, Sequence[flags.FlagHolder]]
@@ -48,7 +50,11 @@ def run(main: Callable[[list[str]], None], *, doc: str, groups: Groups) -> None:
                     )
             return flags.FLAGS(argv)
 
-    app.run(main, flags_parser=parse)
+    def run_main(argv: list[str]) -> None:
+        with machine_failures():
+            main(argv)
+
+    app.run(run_main, flags_parser=parse)
 
 
 @contextlib.contextmanager
@@ -60,6 +66,26 @@ def user_errors() -> Iterator[None]:
         fail(_what_is_allowed(str(error)))
     except (ValueError, TypeError, OSError, flags.Error) as error:
         fail(str(error))
+
+
+@contextlib.contextmanager
+def machine_failures(
+    reason: Callable[[Exception], str | None] = failures.reason,
+    kept: Callable[[], str] | None = None,
+) -> Iterator[None]:
+    """Turns what the machine does to a program into one line and exit code 1.
+
+    Args:
+        reason: says it of an error; `None` of one that is to go its way.
+        kept: says what is not lost.
+    """
+    try:
+        yield
+    except Exception as error:
+        said = reason(error)
+        if said is None:
+            raise
+        fail(said if kept is None else f"{said} {kept()}", code=1)
 
 
 def fail(message: str, code: int = 2) -> None:

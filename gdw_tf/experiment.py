@@ -122,7 +122,11 @@ def _compiled(settings: Settings, source: data.Source, noisy: data.NoisyData) ->
         optimizers["weight_optimizer"] = CoupledAdam(
             settings.weight_net_learning_rate, weight_decay=settings.weight_net_weight_decay
         )
-    model.compile(**optimizers, metrics=[Accuracy()])
+    model.compile(
+        **optimizers,
+        metrics=[Accuracy()],
+        on_non_finite="skip" if settings.on_non_finite == "skip" else "stop",
+    )
     return model
 
 

@@ -71,7 +71,12 @@ class DistributedModel(keras.Model):
         self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None
     ) -> dict[str, tf.Tensor]:
         """Updates the metrics and answers the logs, scalars; of several workers of shape (1,)."""
-        logs = super().compute_metrics(x, y, y_pred, sample_weight)
+        super().compute_metrics(x, y, y_pred, sample_weight)
+        return self.metrics_as_logs()
+
+    def metrics_as_logs(self) -> dict[str, tf.Tensor]:
+        """The metrics as they are now, as `compute_metrics` answers them."""
+        logs = self.get_metrics_result()
         if not has_workers(tf.distribute.get_strategy()):
             return logs
         return {name: tf.reshape(value, (1,)) for name, value in logs.items()}

@@ -26,7 +26,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from gdw_tf import replicas
+from gdw_tf import finite, replicas
 
 INITIAL_SCALE = 2.0**15
 STEPS_TO_DOUBLE = 2000
@@ -47,12 +47,6 @@ def unscaled(tensors: Sequence[tf.Tensor], scale: tf.Tensor) -> list[tf.Tensor]:
     ]
 
 
-def all_finite(tensors: Sequence[tf.Tensor]) -> tf.Tensor:
-    """Whether no number of the tensors, on any replica, is infinite or none at all; a scalar."""
-    counts = [tf.math.count_nonzero(~tf.math.is_finite(one), dtype=tf.float32) for one in tensors]
-    return replicas.total(tf.add_n(counts)) == 0.0
-
-
 def agreed(gradients: Sequence[tf.Tensor]) -> list[tf.Tensor]:
     """Gradients that are infinite on every replica where they are not finite on one of them.
 
@@ -60,7 +54,7 @@ def agreed(gradients: Sequence[tf.Tensor]) -> list[tf.Tensor]:
     """
     if replicas.count() == 1:
         return list(gradients)
-    is_finite = all_finite(gradients)
+    is_finite = finite.all_finite(gradients)
     return [
         tf.where(is_finite, gradient, tf.constant(np.inf, gradient.dtype)) for gradient in gradients
     ]
@@ -72,18 +66,28 @@ def apply_if(
     gradients: Sequence[tf.Tensor],
     variables: Sequence[keras.Variable],
 ) -> None:
-    """Takes an optimizer's step, or none: variables and optimizer are then as they were.
-
-    It has no branches, which replicas of a strategy could not take.
-    """
+    """Takes an optimizer's step, or none: variables and optimizer are then as they were."""
     changed = [*variables, *optimizer.variables]
-    before = [tf.identity(variable.value) for variable in changed]
+    before = finite.values(changed)
     optimizer.apply(
         [tf.where(condition, gradient, tf.zeros_like(gradient)) for gradient in gradients],
         variables,
     )
-    for variable, value in zip(changed, before, strict=True):
-        variable.assign(tf.where(condition, variable.value, value))
+    finite.restore_unless(condition, changed, before)
+
+
+def lost_for_good(tensors: Sequence[tf.Tensor], scale: tf.Tensor | None) -> tf.Tensor:
+    """Whether a number of scaled tensors is not finite, and no smaller scale would help.
+
+    Args:
+        tensors: as in `finite.is_lost`.
+        scale: their scale; `None` where they have none.
+
+    Returns:
+        1 or 0, a float32 scalar.
+    """
+    is_lost = finite.is_lost(tensors)
+    return is_lost if scale is None else tf.where(scale <= 1.0, is_lost, 0.0)
 
 
 def moved(

@@ -20,7 +20,7 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
-from gdw_tf import callbacks, data, experiment
+from gdw_tf import data, experiment
 from gdw_tf.methods import Method
 from gdw_tf.pseudo_clean import example_losses, pseudo_clean
 from gdw_tf.settings import Settings
@@ -119,7 +119,7 @@ def _plain_losses(settings: Settings, source: data.Source, noisy: data.NoisyData
         experiment.training_stream(plain, source, noisy),
         epochs=settings.pseudo_warmup,
         steps_per_epoch=experiment.steps_per_epoch(plain, noisy),
-        callbacks=[callbacks.StopOnNonFinite(), keras.callbacks.LambdaCallback(on_epoch_end=note)],
+        callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=note)],
         verbose=0,
     )
     return np.mean(losses, axis=0)

@@ -21,6 +21,7 @@ from gdw_tf.classifiers import check_scope
 from gdw_tf.data import imbalance
 from gdw_tf.data.meta_split import KINDS as META_KINDS
 from gdw_tf.data.noise import KINDS, KINDS_WITHOUT_RATE
+from gdw_tf.finite import POLICIES
 from gdw_tf.meta_losses import META_LOSSES
 
 _CIFAR = {
@@ -62,6 +63,9 @@ DEFAULTS: dict[str, dict[str, Any]] = {
 
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 """Dtype policies of Keras that a classifier is trained under."""
+
+ON_NON_FINITE = (*POLICIES, "rollback")
+"""What becomes of a training whose numbers are not finite any more."""
 
 MIN_SIDE = 8
 """Pixels of the shortest side: networks halve images, and random crops mirror their edges."""
@@ -131,6 +135,7 @@ class Settings:
     clean_share: float | None = None
     weight_net_learning_rate: float = 1e-3
     weight_net_weight_decay: float = 1e-4
+    on_non_finite: str = "stop"
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -278,6 +283,7 @@ _CHOICES = {
     "meta_loss": tuple(META_LOSSES),
     "network": networks.names(),
     "precision": PRECISIONS,
+    "on_non_finite": ON_NON_FINITE,
 }
 
 

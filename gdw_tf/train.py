@@ -29,7 +29,7 @@ import numpy as np
 import tensorflow as tf
 
 import gdw_tf
-from gdw_tf import callbacks, cli, data, experiment, files, strategies, train_flags
+from gdw_tf import callbacks, cli, data, experiment, failures, files, strategies, train_flags
 from gdw_tf.data import describe
 from gdw_tf.data.noise import TABLE_CLASSES, matrix_text
 from gdw_tf.interruption import Interrupted, Interruption
@@ -84,37 +84,37 @@ def main(argv: list[str]) -> None:
                 )
 
         epoch, step = divmod(initial_step, experiment.steps_per_epoch(settings, noisy))
-        if is_chief:
-            if unreadable is not None:
-                workdir.write_unreadable(unreadable)
-            workdir.write_description(describe.full_description(settings, noisy))
-            workdir.restore(checkpoint)
-            _warn_of_damaged_best(workdir)
-            _announce(settings, noisy, workdir, epoch, step)
-            compiles = "compiles" if model.jit_compile else "leaves"
-            print(f"{_devices(strategy)}; XLA {compiles} the step")
-        metrics = checkpoint.metrics() if checkpoint else []
-        try:
+        with cli.machine_failures(
+            lambda error: _reason(error, source), lambda: f"Training stopped; {_kept(workdir)}."
+        ):
+            if is_chief:
+                if unreadable is not None:
+                    workdir.write_unreadable(unreadable)
+                workdir.write_description(describe.full_description(settings, noisy))
+                workdir.restore(checkpoint)
+                _warn_of_damaged_best(workdir)
+                _announce(settings, noisy, workdir, epoch, step)
+                compiles = "compiles" if model.jit_compile else "leaves"
+                print(f"{_devices(strategy)}; XLA {compiles} the step")
+            metrics = checkpoint.metrics() if checkpoint else []
             with _lost_worker_named(workdir):
                 for part in rounds(settings, source, noisy, model, workdir, epoch, step):
                     called = _callbacks(model, settings, workdir, part, is_chief, interruption)
                     if part.first_step:
                         called.insert(0, callbacks.RestoreMetrics(metrics, noisy.num_classes))
                     _train(model, settings, source, part, called, is_chief)
-        except FloatingPointError as error:
-            cli.fail(f"{error} Training stopped; {_kept(workdir)}.")
-        if is_chief:
-            with files.written_aside(workdir.export) as aside:
-                model.export(str(aside), verbose=False)
-            costs = {
-                "seconds": time.monotonic() - start,
-                "peak_memory_bytes": _MEMORY_UNIT
-                * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
-            }
-            if epoch == settings.epochs and workdir.summary.exists():  # nothing was trained
-                before = json.loads(workdir.summary.read_text())
-                costs = {name: before[name] for name in costs}
-            _summarize(settings, noisy, workdir, strategy.num_replicas_in_sync, costs)
+            if is_chief:
+                with files.written_aside(workdir.export) as aside:
+                    model.export(str(aside), verbose=False)
+                costs = {
+                    "seconds": time.monotonic() - start,
+                    "peak_memory_bytes": _MEMORY_UNIT
+                    * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
+                }
+                if epoch == settings.epochs and workdir.summary.exists():  # nothing was trained
+                    before = json.loads(workdir.summary.read_text())
+                    costs = {name: before[name] for name in costs}
+                _summarize(model, settings, noisy, workdir, costs)
 
 
 def _read_flags(argv: list[str]) -> tuple[Settings, tf.distribute.Strategy, Workdir]:
@@ -131,7 +131,11 @@ def _read_flags(argv: list[str]) -> tuple[Settings, tf.distribute.Strategy, Work
     name = train_flags.STRATEGY.value
     strategies.check(settings, name, train_flags.CHECKPOINT_MINUTES.value)
     workdir = Workdir(Path(train_flags.WORKDIR.value or _new_workdir(settings)))
-    return settings, strategies.make(name), workdir
+    strategy = strategies.make(name)
+    if train_flags.DETERMINISTIC.value:
+        tf.config.experimental.enable_op_determinism()
+        keras.utils.set_random_seed(settings.seed)  # a loaded model draws none of its own
+    return settings, strategy, workdir
 
 
 @contextlib.contextmanager
@@ -154,16 +158,21 @@ def _interruptible(workdir: Workdir) -> Iterator[Interruption]:
 
 
 def _summarize(
+    model: Method,
     settings: Settings,
     noisy: data.NoisyData,
     workdir: Workdir,
-    replicas: int,
     costs: dict[str, float],
 ) -> None:
     """Writes and says the results."""
     choice = workdir.read_choice()
     noisy = noisy if choice is None else noisy.with_meta(choice.indices)
-    summary = summarize(settings, noisy, workdir.rows()) | {"replicas": replicas} | costs
+    counts = {
+        "replicas": model.distribute_strategy.num_replicas_in_sync,
+        "non_finite_steps": int(model.non_finite_steps.numpy()),
+        "rollbacks": int(model.rollbacks.numpy()),
+    }
+    summary = summarize(settings, noisy, workdir.rows()) | counts | costs
     workdir.write_summary(summary)
     print(
         f"test accuracy {100 * summary['final_accuracy']:.2f} % (mean of the last {LAST_EPOCHS} "
@@ -280,6 +289,16 @@ def _lost_worker_named(workdir: Workdir) -> Iterator[None]:
         )
 
 
+def _reason(error: Exception, source: data.Source) -> str | None:
+    """Says what of the machine, or of the image files, an error in the training comes from."""
+    reason = failures.reason(error)
+    if reason is None and isinstance(error, tf.errors.OpError):
+        unreadable = data.first_unreadable(source)
+        if unreadable is not None:
+            reason = "An image file can no longer be read: {}: {}.".format(*unreadable)
+    return reason
+
+
 def _kept(workdir: Workdir) -> str:
     """Says what a training that stopped has kept."""
     latest = workdir.checkpoints.last_saved()
@@ -342,7 +361,7 @@ def _callbacks(
         keras.callbacks.LearningRateScheduler(
             cosine_by_epoch(settings.learning_rate, settings.epochs)
         ),
-        callbacks.StopOnNonFinite(part.first_step),
+        _watch(model, settings, workdir, part.first_step),
     ]
     of_the_chief = [
         callbacks.StepTimer(),
@@ -361,8 +380,25 @@ def _callbacks(
         keep=train_flags.KEEP_CHECKPOINTS.value,
         run_files=workdir.growing,
         interruption=interruption if waits else None,
+        from_start=settings.on_non_finite == "rollback",
     )
     return [*of_every_worker, *(of_the_chief if is_chief else ()), checkpoints]
+
+
+def _watch(
+    model: Method, settings: Settings, workdir: Workdir, first_step: int
+) -> callbacks.NonFiniteWatch:
+    """The callback for steps that are not finite."""
+    if settings.on_non_finite == "rollback":
+        return callbacks.RollBack(lambda: _load_latest(model, workdir), first_step=first_step)
+    if settings.on_non_finite == "skip":
+        return callbacks.CountSkippedSteps(first_step)
+    return callbacks.StopOnNonFinite(first_step)
+
+
+def _load_latest(model: Method, workdir: Workdir) -> None:
+    """Puts the state of the latest checkpoint into the model."""
+    model.load_weights(workdir.checkpoints.latest().model)
 
 
 def _new_workdir(settings: Settings) -> str:

@@ -15,7 +15,7 @@ from gdw_tf.classifiers import SCOPES
 from gdw_tf.data.meta_split import KINDS as META_KINDS
 from gdw_tf.data.noise import KINDS
 from gdw_tf.meta_losses import META_LOSSES
-from gdw_tf.settings import DEFAULTS, PRECISIONS, Settings, flag_line, resolve
+from gdw_tf.settings import DEFAULTS, ON_NON_FINITE, PRECISIONS, Settings, flag_line, resolve
 from gdw_tf.strategies import STRATEGIES
 
 
@@ -87,6 +87,11 @@ JIT = flags.DEFINE_enum(
     "auto",
     ["auto", "on", "off"],
     "Whether XLA compiles the step; auto: on an accelerator, where it is faster, not on a CPU.",
+)
+DETERMINISTIC = flags.DEFINE_bool(
+    "deterministic",
+    False,
+    "Make two runs on the same machine give the same bits, which takes longer.",
 )
 
 GROUPS = {
@@ -304,6 +309,14 @@ GROUPS = {
         flags.DEFINE_float(
             "weight_decay", None, f"Coupled weight decay of SGD; {_by_dataset('weight_decay')}."
         ),
+        flags.DEFINE_enum(
+            "on_non_finite",
+            "stop",
+            ON_NON_FINITE,
+            "A step with a loss, gradient or weight that is not finite: stop ends the run, skip "
+            "leaves the step out, rollback goes on from the last checkpoint with half the learning "
+            "rate, up to three times.",
+        ),
         flags.DEFINE_integer("seed", 0, "Seed of every random choice."),
     ],
     "Run": [
@@ -314,6 +327,7 @@ GROUPS = {
         KEEP_CHECKPOINTS,
         STRATEGY,
         JIT,
+        DETERMINISTIC,
     ],
 }
 

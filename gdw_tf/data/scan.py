@@ -17,7 +17,7 @@ import concurrent.futures
 import dataclasses
 import io
 import os
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterator
 
 import numpy as np
 import PIL.Image
@@ -122,6 +122,46 @@ def without(source: Source, paths: Collection[str]) -> Source:
     return dataclasses.replace(source, **changes)
 
 
+def first_unreadable(source: Source) -> tuple[str, str] | None:
+    """Looks for an image file that cannot be read or decoded, in the order of the data.
+
+    Returns:
+        Its path and the reason; `None` if all can be read, or the images are in memory.
+    """
+    for part in source.parts:
+        images = getattr(source, f"x_{part}")
+        if not isinstance(images, ImageFiles):
+            continue
+        for index, result in _read(images, lambda contents: b""):
+            if isinstance(result, str):
+                return images.full_path(index), result
+    return None
+
+
+def _read(
+    images: ImageFiles, hashed: Callable[[bytes], bytes]
+) -> Iterator[tuple[int, bytes | str]]:
+    """Reads and decodes files, many at a time.
+
+    Yields:
+        The index of each, and the digest of its contents, or why it cannot be read or decoded.
+    """
+
+    def read(index: int) -> bytes | str:
+        try:
+            with open(images.full_path(index), "rb") as file:
+                contents = file.read(MAX_BYTES + 1)
+            _check_image(contents)
+        except Exception as error:  # a damaged file gets anything at all out of its decoder
+            return one_line(getattr(error, "message", error)) or type(error).__name__
+        return hashed(contents)
+
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as threads:
+        for start in range(0, len(images), _CHUNK):
+            indices = range(start, min(start + _CHUNK, len(images)))
+            yield from zip(indices, threads.map(read, indices), strict=True)
+
+
 def _digests(images: Images, unreadable: dict[str, str]) -> np.ndarray:
     """Hashes what images hold; those that cannot be read get an empty digest and are noted."""
     found = np.empty(len(images), dtype=f"S{2 * DIGEST_BYTES}")
@@ -130,24 +170,12 @@ def _digests(images: Images, unreadable: dict[str, str]) -> np.ndarray:
             found[index] = row
         return found
 
-    def of_file(index: int) -> bytes | str:
-        try:
-            with open(images.full_path(index), "rb") as file:
-                contents = file.read(MAX_BYTES + 1)
-            _check_image(contents)
-        except Exception as error:  # a damaged file gets anything at all out of its decoder
-            return one_line(getattr(error, "message", error)) or type(error).__name__
-        return digest(contents)
-
-    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as threads:
-        for start in range(0, len(images), _CHUNK):
-            indices = range(start, min(start + _CHUNK, len(images)))
-            for index, result in zip(indices, threads.map(of_file, indices), strict=True):
-                if isinstance(result, bytes):
-                    found[index] = result
-                else:
-                    found[index] = b""
-                    unreadable[images.name(index)] = result
+    for index, result in _read(images, digest):
+        if isinstance(result, bytes):
+            found[index] = result
+        else:
+            found[index] = b""
+            unreadable[images.name(index)] = result
     return found
 
 

@@ -21,9 +21,16 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from gdw_tf import classifiers, fit_data, loss_scale, replicas, serving
+from gdw_tf import classifiers, finite, fit_data, loss_scale, replicas, serving
 from gdw_tf.batch import Batch
-from gdw_tf.callbacks import MetaEvaluation, ReportProgress
+from gdw_tf.callbacks import (
+    CountSkippedSteps,
+    MetaEvaluation,
+    NonFiniteWatch,
+    ReportProgress,
+    RollBack,
+    StopOnNonFinite,
+)
 from gdw_tf.checks import check_boolean, check_integer
 from gdw_tf.keras_distribution import DistributedModel, has_workers, of_all_workers
 from gdw_tf.labels import named_labels, one_hot_labels
@@ -51,7 +58,12 @@ class Method(DistributedModel):
         networks: all networks that are trained; the classifier is the first.
         progress: how much of the training is done, 0 to 1, a scalar variable that `fit` sets at the
             start of every epoch: epoch / epochs.
-        steps_taken: training steps taken so far, a scalar variable, saved with the model.
+        steps_taken: training steps taken so far, skipped ones too, a scalar variable, saved with
+            the model.
+        non_finite_steps: how many of them were not finite, a scalar variable, saved with the model.
+        rollbacks: how often a training went back to a checkpoint, a scalar variable, saved with the
+            model; see `gdw_tf.callbacks.RollBack`.
+        on_non_finite: what becomes of a step that is not finite; see `compile`.
         example_memory: what is remembered of every training example, a variable (N, K), zero at the
             start, saved with the model; `None` before the first `fit` and where K is 0.
 
@@ -70,6 +82,9 @@ class Method(DistributedModel):
     option_names: tuple[str, ...] = ()
     reported: tuple[str, ...] = ()
     late_variables: tuple[str, ...] = ("example_memory",)
+    counters = ("steps_taken", "non_finite_steps", "rollbacks")
+    kept_by_undone_steps: tuple[str, ...] = (*counters, "first_non_finite", "example_memory")
+    quantities: tuple[str, ...] = ("loss", "gradient", "weights")
     base_loss: SoftmaxLoss | None = None
     needs_meta_set = False
 
@@ -88,9 +103,11 @@ class Method(DistributedModel):
             random.randrange(2**31) if seed is None else check_integer("seed", seed, 0, 2**63 - 1)
         )
         self.step_metrics = {name: keras.metrics.Mean(name=name) for name in self.reported}
-        self.steps_taken = self.add_weight(
-            shape=(), initializer="zeros", dtype="int64", trainable=False, name="steps_taken"
-        )
+        self.steps_taken = self._add_counter("steps_taken")
+        self.non_finite_steps = self._add_counter("non_finite_steps")
+        self.rollbacks = self._add_counter("rollbacks")
+        # The first step that was not finite since the last report, and its quantity; 0 for none.
+        self.first_non_finite = self._add_counter("first_non_finite", shape=(2,))
         self.progress = self.add_weight(
             shape=(), initializer="zeros", trainable=False, name="progress"
         )
@@ -169,7 +186,8 @@ class Method(DistributedModel):
 
         Returns:
             What `training_gradient` returns, and `logits` (B, C), `loss` (the cross-entropy,
-            a scalar).
+            a scalar) and `non_finite`: for each of `quantities` on how many replicas it is not
+            finite, (Q,), float32.
         """
         if len(data) != 2 or not isinstance(data[0], tuple):
             raise ValueError(
@@ -181,16 +199,29 @@ class Method(DistributedModel):
         batch, meta_batch = _standardized(data, forward.logits)
         step = self.training_gradient(forward, batch, meta_batch)
         weight_gradients, variables = self.weight_gradients(forward, batch, meta_batch, step)
+        scale = None
         if isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer):
             weight_gradients = loss_scale.agreed(weight_gradients)
+            scale = tf.identity(self.optimizer.dynamic_scale.value)
         self.optimizer.apply(weight_gradients, variables)
         loss = mean_cross_entropy(forward.logits, batch.labels, batch.sample_weight)
+        non_finite = [
+            finite.is_lost([loss]),
+            *tf.unstack(step.get("non_finite", tf.zeros(0))),
+            loss_scale.lost_for_good(weight_gradients, scale),
+            finite.is_lost([weight for network in self.networks for weight in network.weights]),
+        ]
         # The order of arrays is drawn by the number of steps taken (`fit_data`): a step must
         # not be counted while its batch is still being drawn, which a graph is free to do. (A
         # dependency on the batch itself is lost where the step is a branch of a condition.)
         with tf.control_dependencies([loss]):
             self.steps_taken.assign_add(1)
-        return {**step, "logits": forward.logits, "loss": loss}
+        return {
+            **step,
+            "logits": forward.logits,
+            "loss": loss,
+            "non_finite": replicas.total(tf.stack(non_finite)),
+        }
 
     def weight_gradients(
         self, forward: ForwardPass, batch: Batch, meta_batch: Batch | None, step: dict[str, Any]
@@ -233,12 +264,59 @@ class Method(DistributedModel):
 
     def train_step(self, data: tuple[Any, Any]) -> dict[str, tf.Tensor]:
         """Takes one training step and updates the metrics; called by `fit`."""
+        if self.on_non_finite != "skip":
+            step, logs = self._step_and_logs(data)
+            self._note(step["non_finite"])
+            return logs
+        batch, state = Batch.of(data[0]), self._state()
+        before = finite.values(state)
+        memory = None if self.example_memory is None else self.read_memory(batch)
+        step, logs = self._step_and_logs(data)
+        is_finite = self._note(step["non_finite"])
+        finite.restore_unless(is_finite, state, before)
+        if memory is not None:
+            self.write_memory(batch, tf.where(is_finite, self.read_memory(batch), memory))
+        return self.metrics_as_logs()
+
+    def _step_and_logs(
+        self, data: tuple[Any, Any]
+    ) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
         step = self.training_step(data)
         batch = Batch.of(data[0])
         size = tf.shape(step["logits"])[0]
         self._loss_tracker.update_state(step["loss"], sample_weight=size)
         self.update_step_metrics(step, size)
-        return self.compute_metrics(batch.inputs, batch.labels, step["logits"], batch.sample_weight)
+        logs = self.compute_metrics(batch.inputs, batch.labels, step["logits"], batch.sample_weight)
+        return step, logs
+
+    def _note(self, non_finite: tf.Tensor) -> tf.Tensor:
+        """Notes a step of these quantities (Q,), and answers whether it is finite, a scalar."""
+        is_finite = tf.reduce_sum(non_finite) == 0.0
+        self.non_finite_steps.assign_add(tf.cast(~is_finite, tf.int64))
+        noted = self.first_non_finite.value
+        this = tf.stack([self.steps_taken.value, tf.argmax(non_finite > 0.0)])
+        self.first_non_finite.assign(tf.where(is_finite | (noted[0] > 0), noted, this))
+        return is_finite
+
+    def _state(self) -> list[keras.Variable]:
+        """All variables that a step that is undone leaves as they were, metrics included."""
+        kept = {id(getattr(self, name)) for name in self.kept_by_undone_steps}
+        optimizer = getattr(self.optimizer, "inner_optimizer", self.optimizer)
+        every = [*self.variables, *self.metrics_variables, *optimizer.variables]
+        return [variable for variable in every if id(variable) not in kept]
+
+    def take_report(self) -> tuple[int, str] | None:
+        """Reads what `fit` noted of steps that are not finite, and forgets it.
+
+        Returns:
+            The number of the first one since the last report, counted in `steps_taken` from 1, and
+            the first quantity that was not finite in it; `None` where all were finite.
+        """
+        step, quantity = self.first_non_finite.numpy().tolist()
+        if not step:
+            return None
+        self.first_non_finite.assign([0, 0])
+        return step, self.quantities[quantity]
 
     def update_step_metrics(self, step: dict[str, tf.Tensor], size: tf.Tensor) -> None:
         """Adds what is `reported` of a step of `size` examples to the epoch's means."""
@@ -268,21 +346,44 @@ class Method(DistributedModel):
 
     # Keras's life cycle.
 
-    def compile(self, optimizer: Any = None, loss: Any = None, **kwargs: Any) -> None:
+    def compile(
+        self,
+        optimizer: Any = None,
+        loss: Any = None,
+        *,
+        on_non_finite: str = "stop",
+        **kwargs: Any,
+    ) -> None:
         """Configures training.
 
         Args:
             optimizer: a Keras optimizer or its name; default `CoupledSGD()`, the paper's.
             loss: left out; the loss is the cross-entropy on the logits. A Keras
                 cross-entropy with `from_logits=True` is accepted.
+            on_non_finite: what `fit` does with a step of which a loss, a gradient or a weight is
+                infinite or none at all: `"stop"` (default) ends with an error, before any callback
+                of `fit` sees the step; `"skip"` leaves the model, its optimizers and its metrics as
+                they were before the step, warns, and goes on, unless an epoch has no other steps.
+                To go back to a checkpoint, see `gdw_tf.callbacks.RollBack`. (An overflow that a
+                smaller loss scale cures is none of these.)
             **kwargs: Keras's own: `metrics`, `weighted_metrics`, `run_eagerly`,
                 `steps_per_execution`, `jit_compile`, `auto_scale_loss`.
 
         Raises:
-            ValueError: another loss.
+            ValueError: another loss; another `on_non_finite`.
         """
         _check_loss(loss)
+        if on_non_finite not in finite.POLICIES:
+            raise ValueError(
+                f"on_non_finite is unknown. Received: on_non_finite={on_non_finite!r}; allowed: "
+                f"{', '.join(finite.POLICIES)}."
+            )
         super().compile(CoupledSGD() if optimizer is None else optimizer, **kwargs)
+        self.on_non_finite = on_non_finite
+
+    def get_compile_config(self) -> dict[str, Any]:
+        """Keras's, with the policy for steps that are not finite."""
+        return {**super().get_compile_config(), "on_non_finite": self.on_non_finite}
 
     def fit(
         self,
@@ -340,8 +441,11 @@ class Method(DistributedModel):
             TypeError: data of another kind; labels that are neither integers nor one-hot.
             ValueError: the model is not compiled or ends in softmax; lengths, shapes or labels
                 that do not fit; empty data; no `meta_data` for a method that needs them, or
-                endless ones to be evaluated; numbers out of their range. Labels in a
-                `tf.data.Dataset` are found to be no classes when their batch is drawn.
+                endless ones to be evaluated; numbers out of their range; a `RollBack` beside
+                `on_non_finite="skip"`. Labels in a `tf.data.Dataset` are found to be no classes
+                when their batch is drawn.
+            FloatingPointError: a step is not finite, see `compile`; the epoch, the step, both
+                counted from 1, and the quantity are named.
 
         Warns:
             UserWarning: a class is missing from the meta set; meta examples are training examples
@@ -350,6 +454,7 @@ class Method(DistributedModel):
         if not self.compiled:
             raise ValueError("Call compile() before fit().")
         callbacks = keras.tree.flatten(callbacks or [])
+        watch = self._watch(callbacks)
         if self.needs_meta_set and meta_data is None:
             raise ValueError(f"{type(self).__name__} needs a meta set. Received: meta_data=None")
         self.check_replicas()
@@ -376,6 +481,7 @@ class Method(DistributedModel):
         fit_data.check_classes(training, meta, validation, num_classes)
         if meta is not None and self.needs_meta_set:
             fit_data.warn_of_overlap(training, meta)
+        callbacks = [*watch, *callbacks]
         if meta is not None and not self.needs_meta_set:
             evaluated = of_all_workers(self.distribute_strategy, meta_data)
             callbacks, meta = [MetaEvaluation(evaluated), *callbacks], None
@@ -467,6 +573,18 @@ class Method(DistributedModel):
             )
         return fit_data.pairs(batches, meta_batches)
 
+    def _watch(self, callbacks: list[keras.callbacks.Callback]) -> list[NonFiniteWatch]:
+        """The callback that looks after steps which are not finite, where none is given."""
+        given = [one for one in callbacks if isinstance(one, NonFiniteWatch)]
+        if self.on_non_finite == "skip" and any(isinstance(one, RollBack) for one in given):
+            raise ValueError(
+                "A step cannot both be skipped and be gone back from. Received: on_non_finite="
+                "'skip' and a RollBack; allowed: one of them."
+            )
+        if given:
+            return []
+        return [CountSkippedSteps() if self.on_non_finite == "skip" else StopOnNonFinite()]
+
     def before_training(
         self,
         training: fit_data.Data,
@@ -534,7 +652,8 @@ class Method(DistributedModel):
 
     def save_own_variables(self, store: Any) -> None:
         """Stores what is remembered, and the random state of dropout, which Keras leaves out."""
-        store["steps_taken"] = self.steps_taken
+        for name in self.counters:
+            store[name] = getattr(self, name)
         for name in self.late_variables:
             if getattr(self, name) is not None:
                 store[name] = getattr(self, name)
@@ -543,7 +662,9 @@ class Method(DistributedModel):
 
     def load_own_variables(self, store: Any) -> None:
         """Restores what `save_own_variables` stored."""
-        self.steps_taken.assign(store["steps_taken"])
+        for name in self.counters:
+            if name in store:  # an older file has fewer
+                getattr(self, name).assign(store[name])
         for name in self.late_variables:
             if name in store:
                 values = np.asarray(store[name])
@@ -599,6 +720,11 @@ class Method(DistributedModel):
             )
             setattr(self, name, variable)
         return getattr(self, name)
+
+    def _add_counter(self, name: str, shape: tuple[int, ...] = ()) -> keras.Variable:
+        return self.add_weight(
+            shape=shape, initializer="zeros", dtype="int64", trainable=False, name=name
+        )
 
     def _remember(self, num_examples: int, width: int) -> None:
         """Makes the memory of training examples, where there is none yet."""

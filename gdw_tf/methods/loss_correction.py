@@ -34,7 +34,6 @@ import numpy as np
 import tensorflow as tf
 
 from gdw_tf import fit_data
-from gdw_tf.callbacks import StopOnNonFinite
 from gdw_tf.data.noise.matrices import check_matrix
 from gdw_tf.labels import one_hot_labels
 from gdw_tf.lookahead import in_full_precision
@@ -48,7 +47,6 @@ SMALLEST_PROBABILITY = 1e-8
 FIRST_STAGE_CALLBACKS = (
     keras.callbacks.LearningRateScheduler,
     keras.callbacks.ReduceLROnPlateau,
-    StopOnNonFinite,
 )
 """Those of the callbacks given to `fit` that take part in the first stage, too."""
 
@@ -87,7 +85,7 @@ class LossCorrection(Method):
 
     The first stage is part of `fit`. It has the same data, epochs and steps, a fresh copy of the
     optimizer, and of the callbacks those that set the rate (`LearningRateScheduler`,
-    `ReduceLROnPlateau`) and `StopOnNonFinite`; logs, checkpoints and the seconds a step are of the
+    `ReduceLROnPlateau`); logs, checkpoints and the seconds a step are of the
     second stage alone. A model that has its matrix, a loaded one too, goes straight to the second
     stage: a run that is saved and continued takes up its training where it was, and one that
     was broken off in the first stage, in which nothing is saved, begins it again.
@@ -196,6 +194,7 @@ class LossCorrection(Method):
         model.compile(
             type(self.optimizer).from_config(self.optimizer.get_config()),
             metrics=[Accuracy()],
+            on_non_finite=self.on_non_finite,
             run_eagerly=self.run_eagerly,
             jit_compile=self.jit_compile,
             steps_per_execution=self.steps_per_execution,
@@ -210,6 +209,7 @@ class LossCorrection(Method):
             callbacks=[one for one in callbacks if isinstance(one, FIRST_STAGE_CALLBACKS)],
             **{**arguments, "initial_epoch": 0},
         )
+        self.non_finite_steps.assign_add(model.non_finite_steps.value)
         if arguments.get("verbose", "auto"):
             print("Second stage: training with the corrected loss.", flush=True)
 

@@ -39,7 +39,7 @@ from typing import Any, NamedTuple
 import keras
 import tensorflow as tf
 
-from gdw_tf import classifiers, loss_scale, replicas
+from gdw_tf import classifiers, finite, loss_scale, replicas
 from gdw_tf.batch import Batch
 from gdw_tf.checks import check_integer, check_number
 from gdw_tf.class_gradients import ClassGradients, class_gradients
@@ -61,6 +61,8 @@ class MetaStep(NamedTuple):
         is_measured: one; zero in a step without, or with one that is not finite in float16.
         weight_gradients: dL / d theta', a tensor for each of the classifier's trainable variables,
             zero in a step without; empty where nothing is trained by them.
+        non_finite: which of the meta step's quantities are not finite, ones and zeros; see
+            `MetaMethod.quantities`, all but the first and the last two.
     """
 
     outer: tf.Tensor
@@ -70,6 +72,7 @@ class MetaStep(NamedTuple):
     meta_accuracy: tf.Tensor
     is_measured: tf.Tensor
     weight_gradients: list[tf.Tensor]
+    non_finite: tf.Tensor
 
 
 class MetaMethod(Method):
@@ -98,11 +101,17 @@ class MetaMethod(Method):
     """
 
     option_names = ("virtual_lr", "virtual_scope", "meta_every", "meta_loss", "meta_weight")
-    late_variables = (
-        *Method.late_variables,
-        "meta_loss_scale",
-        "finite_meta_steps",
-        "skipped_meta_steps",
+    of_loss_scale = ("meta_loss_scale", "finite_meta_steps", "skipped_meta_steps")
+    late_variables = (*Method.late_variables, *of_loss_scale)
+    kept_by_undone_steps = (*Method.kept_by_undone_steps, *of_loss_scale)
+    quantities = (
+        "loss",
+        "virtual gradient",
+        "meta loss",
+        "meta gradient",
+        "weights of the outer model",
+        "gradient",
+        "weights",
     )
     reported = ("meta_loss", "meta_accuracy")
     needs_meta_set = True
@@ -219,11 +228,10 @@ class MetaMethod(Method):
             virtual_gradient = batch.share * mean_over_batch(
                 self.logit_gradient(gradients, outer), batch.sample_weight
             )
-            weights = virtual_weights(
-                moving,
-                replicas.total(forward.gradients(virtual_gradient, variables=moving, scale=scale)),
-                virtual_lr,
+            virtual_step = replicas.total(
+                forward.gradients(virtual_gradient, variables=moving, scale=scale)
             )
+            weights = virtual_weights(moving, virtual_step, virtual_lr)
             if self.meta_weight:
                 moving, weights = self._with_resting_weights(moving, weights, tape)
             meta_logits = virtual_logits(self.classifier, moving, weights, meta_batch.inputs)
@@ -241,6 +249,14 @@ class MetaMethod(Method):
         # Embeddings answer with IndexedSlices.
         weight_gradients = [tf.convert_to_tensor(gradient) for gradient in weight_gradients]
         is_measured = tf.ones_like(meta_loss)
+        lost = [
+            loss_scale.lost_for_good(tensors, scale)
+            for tensors in (
+                virtual_step,
+                [meta_loss],
+                [meta_gradient, *outer_gradients, *weight_gradients],
+            )
+        ]
         if scale is None:
             if outer_variables:
                 self.weight_optimizer.apply(outer_gradients, outer_variables)
@@ -258,6 +274,7 @@ class MetaMethod(Method):
             meta_accuracy=accuracy(meta_logits, meta_batch.labels),
             is_measured=is_measured,
             weight_gradients=weight_gradients,
+            non_finite=tf.stack([*lost, finite.is_lost(outer_variables)]),
         )
 
     def _with_resting_weights(
@@ -284,7 +301,7 @@ class MetaMethod(Method):
             The other gradients without the scale, zero where one of all is not finite; whether
             all are finite.
         """
-        is_finite = loss_scale.all_finite([*scaled_gradients, *scaled_outer_gradients])
+        is_finite = finite.all_finite([*scaled_gradients, *scaled_outer_gradients])
         gradients, outer_gradients = (
             [tf.where(is_finite, one / scale, tf.zeros_like(one)) for one in group]
             for group in (scaled_gradients, scaled_outer_gradients)
@@ -316,6 +333,7 @@ class MetaMethod(Method):
                 tf.zeros_like(variable.value)
                 for variable in (self.classifier.trainable_variables if self.meta_weight else [])
             ],
+            non_finite=tf.zeros(len(MetaMethod.quantities) - len(Method.quantities)),
         )
 
     def weight_gradients(
@@ -364,7 +382,7 @@ class MetaMethod(Method):
             **kwargs: as in `Method.compile`.
 
         Raises:
-            ValueError: another loss; an optimizer other than SGD without `virtual_lr`.
+            ValueError: as in `Method.compile`; an optimizer other than SGD without `virtual_lr`.
         """
         super().compile(optimizer, loss, **kwargs)
         inner = getattr(self.optimizer, "inner_optimizer", self.optimizer)
@@ -374,6 +392,10 @@ class MetaMethod(Method):
                 "that of a gradient-descent step. Received: virtual_lr=None"
             )
         self.weight_optimizer = keras.optimizers.get(weight_optimizer or CoupledAdam())
+
+    def _state(self) -> list[keras.Variable]:
+        """With the weight optimizer's."""
+        return [*super()._state(), *self.weight_optimizer.variables]
 
     def get_compile_config(self) -> dict[str, Any]:
         """Keras's, with the weight net's optimizer."""

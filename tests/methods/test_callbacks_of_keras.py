@@ -187,11 +187,19 @@ def test_the_rate_is_reduced_on_a_plateau_of_the_meta_loss(method):
 
 
 @pytest.mark.parametrize("method", [name for name in METHODS if name != "clean_only"])
-def test_terminate_on_nan_stops_in_the_step_that_diverges(method):
+def test_terminate_on_nan_comes_after_the_stop_of_fit(method):
     model = examples.compiled(method, run_eagerly=True)
-    x = X.copy()
-    x[20] = np.nan
-    stop = keras.callbacks.TerminateOnNaN()
+    spoilt = model.classifier.trainable_variables[-1]
+
+    def spoil(batch, logs):
+        if batch == 2:
+            spoilt.assign(np.nan * spoilt)
+
+    callbacks = [
+        keras.callbacks.LambdaCallback(on_train_batch_begin=spoil),
+        keras.callbacks.TerminateOnNaN(),
+    ]
     arguments = {"batch_size": 8, "shuffle": False, "verbose": 0}
-    model.fit(x, Y, meta_data=META, epochs=3, callbacks=[stop], **arguments)
+    with pytest.raises(FloatingPointError, match="epoch 1, step 3: loss"):
+        model.fit(X, Y, meta_data=META, epochs=3, callbacks=callbacks, **arguments)
     assert int(model.optimizer.iterations) == 3

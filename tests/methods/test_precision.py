@@ -92,6 +92,19 @@ def test_a_meta_gradient_that_overflows_teaches_nothing_and_is_counted(policy, m
     assert any(map(np.any, map(np.subtract, model.classifier.get_weights(), classifier_before)))
     assert float(model.skipped_meta_steps.numpy()) == 1.0
     assert float(model.meta_loss_scale.numpy()) == 2.0**59
+    assert not np.any(step["non_finite"])  # a smaller scale will do
+
+
+def test_what_no_scale_cures_is_not_finite(policy):
+    policy("mixed_float16")
+    model = model_of("gdw")
+    model.meta_loss_scale.assign(1.0)
+    model.optimizer.dynamic_scale.assign(1.0)
+    spoilt = X[:12].copy()
+    spoilt[0] = np.inf
+    step = tf.function(model.training_step)(((spoilt, Y[:12], None, np.arange(12)), META))
+    found = dict(zip(model.quantities, step["non_finite"].numpy(), strict=True))
+    assert found["loss"] == found["virtual gradient"] == found["gradient"] == 1.0
 
 
 def test_the_scales_and_the_count_are_saved_and_kept_by_a_second_fit(policy, tmp_path):

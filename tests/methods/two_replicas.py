@@ -5,6 +5,7 @@ Logical devices are made before TensorFlow starts, which is why this is no test 
 
 from __future__ import annotations
 
+import contextlib
 import json
 
 import keras
@@ -43,11 +44,13 @@ def synchronized() -> keras.Model:
     return classifier
 
 
-def trained(name, options, strategy, classifier=regularized, *, batch=BATCH, meta_batch=6):
+def trained(
+    name, options, strategy, classifier=regularized, *, batch=BATCH, meta_batch=6, **compiled
+):
     keras.utils.set_random_seed(0)
     with strategy.scope():
         model = methods.by_name(name)(classifier(), seed=1, **options)
-        model.compile(gdw_tf.CoupledSGD(0.1), metrics=["accuracy"])
+        model.compile(gdw_tf.CoupledSGD(0.1), metrics=["accuracy"], **compiled)
     weights = np.linspace(0.5, 1.5, len(X))
     history = model.fit(
         X,
@@ -70,9 +73,45 @@ def skipped_step(model):
     inputs = X[:BATCH].copy()
     inputs[: BATCH // 2] = 1e5
     arguments = {"batch_size": BATCH, "meta_batch_size": 6, "shuffle": False, "verbose": 0}
-    model.fit(inputs, Y[:BATCH], meta_data=META, **arguments)
+    with contextlib.suppress(FloatingPointError):  # of the loss, once the step is over
+        model.fit(inputs, Y[:BATCH], meta_data=META, **arguments)
     same = map(np.array_equal, before, model.classifier.get_weights())
     return all(same), float(model.optimizer.dynamic_scale.numpy()) / scale
+
+
+def spoilt_step(model):
+    """What is left of a step whose numbers one replica spoils, and of a sound one before it."""
+    sound = X.astype(np.float64)
+    spoilt = sound.copy()
+    spoilt[: BATCH // 2] = 1e300  # of an infinite variance
+    arguments = {"batch_size": BATCH, "meta_batch_size": 6, "shuffle": False, "verbose": 0}
+    arguments |= {"meta_data": META, "steps_per_epoch": 1}
+    model.steps_taken.assign(0)
+    model.fit(sound, Y, **arguments)
+    before = [value for variable in variables_of(model) for value in on_replicas(variable)]
+    model.steps_taken.assign(0)
+    with contextlib.suppress(FloatingPointError):  # as there was no other step in the epoch
+        model.fit(spoilt, Y, **arguments)
+    after = [on_replicas(variable) for variable in variables_of(model)]
+    return {
+        "replicas differ by": max(np.abs(one - other).max() for one, other in after),
+        "changed by": max(
+            np.abs(one - other).max()
+            for one, other in zip(before, [each for pair in after for each in pair], strict=True)
+        ),
+        "steps": [int(model.steps_taken.numpy()) + 1, int(model.non_finite_steps.numpy())],
+    }
+
+
+def variables_of(model):
+    """What replicas have in common, of floating point."""
+    every = [*model.classifier.trainable_variables, *model.weight_net.trainable_variables]
+    every += [model.example_memory, *model.optimizer.variables, *model.weight_optimizer.variables]
+    return [variable for variable in every if np.issubdtype(variable.numpy().dtype, np.floating)]
+
+
+def on_replicas(variable):
+    return [one.numpy() for one in variable.value.values]
 
 
 def refusal(name, options, strategy):
@@ -124,6 +163,8 @@ def main() -> None:
     options = {"memory": 0.5}
     (single, _), (pair, _) = (trained("gdw", options, each, **uneven) for each in (one, two))
     results["uneven"] = largest_difference(single, pair)
+    skipping, _ = trained("gdw", {"memory": 0.5}, two, examples.normalized, on_non_finite="skip")
+    results["skipped"] = spoilt_step(skipping)
     (single, _), (pair, _) = (trained("gdw", {}, each, synchronized) for each in (one, two))
     results["refused"] = [
         refusal(name, options, two)
