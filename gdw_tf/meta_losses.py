@@ -22,7 +22,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from gdw_tf.methods.base import mean_cross_entropy, mean_over_batch
+from gdw_tf.batch import mean_cross_entropy, mean_over_batch
 
 MetaLoss = Callable[[tf.Tensor, tf.Tensor, tf.Tensor | None], tf.Tensor]
 """Of logits (B, C), one-hot labels (B, C) and sample weights (B, 1) or `None`: a scalar."""

@@ -265,7 +265,7 @@ def test_there_is_a_checkpoint_when_the_time_has_come(folder, monkeypatch):
         now += 25.0
 
     clock = types.SimpleNamespace(monotonic=lambda: now)
-    monkeypatch.setattr("gdw_tf.callbacks.time", clock)
+    monkeypatch.setattr("gdw_tf.callbacks.checkpoints.time", clock)
     data = tf.data.Dataset.from_tensor_slices((X, Y)).batch(2)  # six steps
     steps = keras.callbacks.LambdaCallback(on_train_batch_begin=pass_time)
     checkpoints = Checkpoints(folder, monitor="score", minutes=1.0, keep=9)

@@ -14,32 +14,33 @@ from __future__ import annotations
 
 import functools
 import random
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from gdw_tf import classifiers, finite, fit_data, loss_scale, replicas, serving
-from gdw_tf.batch import Batch
-from gdw_tf.callbacks import (
-    CountSkippedSteps,
-    MetaEvaluation,
-    NonFiniteWatch,
-    ReportProgress,
-    RollBack,
-    StopOnNonFinite,
+from gdw_tf.batch import (
+    Batch,
+    column,
+    mean,
+    mean_cross_entropy,
+    mean_over_batch,
+    standardized,
 )
-from gdw_tf.checks import check_boolean, check_integer
-from gdw_tf.keras_distribution import DistributedModel, has_workers, of_all_workers
+from gdw_tf.callbacks import MetaEvaluation, ReportProgress
+from gdw_tf.checks import check_integer
+from gdw_tf.fit_arguments import check_fit_arguments
+from gdw_tf.keras_distribution import has_workers, of_all_workers
 from gdw_tf.labels import named_labels, one_hot_labels
-from gdw_tf.lookahead import ForwardPass, random_states
+from gdw_tf.lookahead import ForwardPass
 from gdw_tf.losses.softmax_loss import SoftmaxLoss
+from gdw_tf.methods.watched import WatchedModel
 from gdw_tf.optimizers import CoupledSGD
 
 
-class Method(DistributedModel):
+class Method(WatchedModel):
     """Base class of the training methods; wraps a classifier and answers its logits.
 
     A subclass says in `training_gradient` by which gradient on the logits the classifier is
@@ -58,14 +59,8 @@ class Method(DistributedModel):
         networks: all networks that are trained; the classifier is the first.
         progress: how much of the training is done, 0 to 1, a scalar variable that `fit` sets at the
             start of every epoch: epoch / epochs.
-        steps_taken: training steps taken so far, skipped ones too, a scalar variable, saved with
-            the model.
-        non_finite_steps: how many of them were not finite, a scalar variable, saved with the model.
-        rollbacks: how often a training went back to a checkpoint, a scalar variable, saved with the
-            model; see `gdw_tf.callbacks.RollBack`.
-        on_non_finite: what becomes of a step that is not finite; see `compile`.
-        example_memory: what is remembered of every training example, a variable (N, K), zero at the
-            start, saved with the model; `None` before the first `fit` and where K is 0.
+        steps_taken, non_finite_steps, rollbacks, on_non_finite: see `WatchedModel`.
+        example_memory: see `StatefulModel`.
 
     Args:
         classifier: any Keras model that answers logits, (B, C).
@@ -81,10 +76,6 @@ class Method(DistributedModel):
 
     option_names: tuple[str, ...] = ()
     reported: tuple[str, ...] = ()
-    late_variables: tuple[str, ...] = ("example_memory",)
-    counters = ("steps_taken", "non_finite_steps", "rollbacks")
-    kept_by_undone_steps: tuple[str, ...] = (*counters, "first_non_finite", "example_memory")
-    quantities: tuple[str, ...] = ("loss", "gradient", "weights")
     base_loss: SoftmaxLoss | None = None
     needs_meta_set = False
 
@@ -103,15 +94,9 @@ class Method(DistributedModel):
             random.randrange(2**31) if seed is None else check_integer("seed", seed, 0, 2**63 - 1)
         )
         self.step_metrics = {name: keras.metrics.Mean(name=name) for name in self.reported}
-        self.steps_taken = self._add_counter("steps_taken")
-        self.non_finite_steps = self._add_counter("non_finite_steps")
-        self.rollbacks = self._add_counter("rollbacks")
-        # The first step that was not finite since the last report, and its quantity; 0 for none.
-        self.first_non_finite = self._add_counter("first_non_finite", shape=(2,))
         self.progress = self.add_weight(
             shape=(), initializer="zeros", trainable=False, name="progress"
         )
-        self.example_memory: keras.Variable | None = None
         # A functional classifier has its weights already; others get them with the first batch.
         self.built = classifier.built
 
@@ -146,19 +131,6 @@ class Method(DistributedModel):
             )
 
     # Training.
-
-    def memory_width(self, num_classes: int) -> int:
-        """K, the numbers to remember of every training example; default 0."""
-        return 0
-
-    def read_memory(self, batch: Batch) -> tf.Tensor:
-        """What is remembered of the batch's examples, (B, K)."""
-        return tf.gather(self.example_memory.value, batch.index)
-
-    def write_memory(self, batch: Batch, values: tf.Tensor) -> None:
-        """Remembers (B, K) of the batch's examples from now on, on every replica."""
-        written = tf.IndexedSlices(replicas.joined(values), replicas.joined(batch.index))
-        self.example_memory.value.scatter_update(written)
 
     def training_gradient(
         self, forward: ForwardPass, batch: Batch, meta_batch: Batch | None
@@ -196,7 +168,7 @@ class Method(DistributedModel):
         if self.base_loss is not None and self.base_loss.progress is not None:
             self.base_loss.progress.assign(self.progress)
         forward = ForwardPass(self.classifier, data[0][0])
-        batch, meta_batch = _standardized(data, forward.logits)
+        batch, meta_batch = standardized(data, forward.logits)
         step = self.training_gradient(forward, batch, meta_batch)
         weight_gradients, variables = self.weight_gradients(forward, batch, meta_batch, step)
         scale = None
@@ -262,25 +234,10 @@ class Method(DistributedModel):
         )
         return gradients, forward.variables
 
-    def train_step(self, data: tuple[Any, Any]) -> dict[str, tf.Tensor]:
-        """Takes one training step and updates the metrics; called by `fit`."""
-        if self.on_non_finite != "skip":
-            step, logs = self._step_and_logs(data)
-            self._note(step["non_finite"])
-            return logs
-        batch, state = Batch.of(data[0]), self._state()
-        before = finite.values(state)
-        memory = None if self.example_memory is None else self.read_memory(batch)
-        step, logs = self._step_and_logs(data)
-        is_finite = self._note(step["non_finite"])
-        finite.restore_unless(is_finite, state, before)
-        if memory is not None:
-            self.write_memory(batch, tf.where(is_finite, self.read_memory(batch), memory))
-        return self.metrics_as_logs()
-
-    def _step_and_logs(
+    def step_and_logs(
         self, data: tuple[Any, Any]
     ) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
+        """Takes one training step and updates the metrics."""
         step = self.training_step(data)
         batch = Batch.of(data[0])
         size = tf.shape(step["logits"])[0]
@@ -288,35 +245,6 @@ class Method(DistributedModel):
         self.update_step_metrics(step, size)
         logs = self.compute_metrics(batch.inputs, batch.labels, step["logits"], batch.sample_weight)
         return step, logs
-
-    def _note(self, non_finite: tf.Tensor) -> tf.Tensor:
-        """Notes a step of these quantities (Q,), and answers whether it is finite, a scalar."""
-        is_finite = tf.reduce_sum(non_finite) == 0.0
-        self.non_finite_steps.assign_add(tf.cast(~is_finite, tf.int64))
-        noted = self.first_non_finite.value
-        this = tf.stack([self.steps_taken.value, tf.argmax(non_finite > 0.0)])
-        self.first_non_finite.assign(tf.where(is_finite | (noted[0] > 0), noted, this))
-        return is_finite
-
-    def _state(self) -> list[keras.Variable]:
-        """All variables that a step that is undone leaves as they were, metrics included."""
-        kept = {id(getattr(self, name)) for name in self.kept_by_undone_steps}
-        optimizer = getattr(self.optimizer, "inner_optimizer", self.optimizer)
-        every = [*self.variables, *self.metrics_variables, *optimizer.variables]
-        return [variable for variable in every if id(variable) not in kept]
-
-    def take_report(self) -> tuple[int, str] | None:
-        """Reads what `fit` noted of steps that are not finite, and forgets it.
-
-        Returns:
-            The number of the first one since the last report, counted in `steps_taken` from 1, and
-            the first quantity that was not finite in it; `None` where all were finite.
-        """
-        step, quantity = self.first_non_finite.numpy().tolist()
-        if not step:
-            return None
-        self.first_non_finite.assign([0, 0])
-        return step, self.quantities[quantity]
 
     def update_step_metrics(self, step: dict[str, tf.Tensor], size: tf.Tensor) -> None:
         """Adds what is `reported` of a step of `size` examples to the epoch's means."""
@@ -342,7 +270,7 @@ class Method(DistributedModel):
         """
         labels = one_hot_labels(y, y_pred.shape[-1], y_pred.dtype)
         # As Keras has it, which sums the losses of the replicas.
-        return mean_cross_entropy(y_pred, labels, _column(sample_weight, y_pred)) / replicas.count()
+        return mean_cross_entropy(y_pred, labels, column(sample_weight, y_pred)) / replicas.count()
 
     # Keras's life cycle.
 
@@ -454,11 +382,11 @@ class Method(DistributedModel):
         if not self.compiled:
             raise ValueError("Call compile() before fit().")
         callbacks = keras.tree.flatten(callbacks or [])
-        watch = self._watch(callbacks)
+        watch = self.default_watch(callbacks)
         if self.needs_meta_set and meta_data is None:
             raise ValueError(f"{type(self).__name__} needs a meta set. Received: meta_data=None")
         self.check_replicas()
-        _check_fit_arguments(
+        check_fit_arguments(
             batch_size=batch_size,
             meta_batch_size=meta_batch_size,
             validation_batch_size=validation_batch_size,
@@ -489,7 +417,7 @@ class Method(DistributedModel):
         if memory_width:
             num_examples = fit_data.number_of_examples(training, num_examples)
             with self.distribute_strategy.scope():
-                self._remember(num_examples, memory_width)
+                self.remember(num_examples, memory_width)
         arguments = {
             "validation_data": of_all_workers(self.distribute_strategy, validation_data),
             "validation_batch_size": validation_batch_size or batch_size,
@@ -573,18 +501,6 @@ class Method(DistributedModel):
             )
         return fit_data.pairs(batches, meta_batches)
 
-    def _watch(self, callbacks: list[keras.callbacks.Callback]) -> list[NonFiniteWatch]:
-        """The callback that looks after steps which are not finite, where none is given."""
-        given = [one for one in callbacks if isinstance(one, NonFiniteWatch)]
-        if self.on_non_finite == "skip" and any(isinstance(one, RollBack) for one in given):
-            raise ValueError(
-                "A step cannot both be skipped and be gone back from. Received: on_non_finite="
-                "'skip' and a RollBack; allowed: one of them."
-            )
-        if given:
-            return []
-        return [CountSkippedSteps() if self.on_non_finite == "skip" else StopOnNonFinite()]
-
     def before_training(
         self,
         training: fit_data.Data,
@@ -650,32 +566,6 @@ class Method(DistributedModel):
                 [variable for network in self.networks for variable in network.trainable_variables]
             )
 
-    def save_own_variables(self, store: Any) -> None:
-        """Stores what is remembered, and the random state of dropout, which Keras leaves out."""
-        for name in self.counters:
-            store[name] = getattr(self, name)
-        for name in self.late_variables:
-            if getattr(self, name) is not None:
-                store[name] = getattr(self, name)
-        for name, state in self._random_states().items():
-            store[name] = state
-
-    def load_own_variables(self, store: Any) -> None:
-        """Restores what `save_own_variables` stored."""
-        for name in self.counters:
-            if name in store:  # an older file has fewer
-                getattr(self, name).assign(store[name])
-        for name in self.late_variables:
-            if name in store:
-                values = np.asarray(store[name])
-                self.make_late_variable(name, values.shape).assign(values)
-        for name, state in self._random_states().items():
-            state.assign(store[name])
-
-    def _random_states(self) -> dict[str, keras.Variable]:
-        states = [state for network in self.networks for state in random_states(network)]
-        return {f"random_state_{number}": state for number, state in enumerate(states)}
-
     def _prepare(self, training: fit_data.Data, others: dict[str, fit_data.Data | None]) -> int:
         """Builds all variables before training, so that callbacks can restore them.
 
@@ -700,122 +590,6 @@ class Method(DistributedModel):
         self.built = True
         self.build_optimizers()
         return num_classes
-
-    def make_late_variable(
-        self, name: str, shape: tuple[int, ...], initial: float = 0.0
-    ) -> keras.Variable:
-        """Gives the attribute `name` its variable, where it has none yet.
-
-        It is one of `late_variables`: those whose shape is not known before `fit` sees the data, or
-        a saved model is loaded, and which are saved with the model.
-        """
-        if getattr(self, name) is None:
-            variable = self.add_weight(
-                shape=shape,
-                initializer=keras.initializers.Constant(initial),
-                # In float32 under any mixed-precision policy, as all that is learned of weights.
-                dtype=keras.config.floatx(),
-                trainable=False,
-                name=name,
-            )
-            setattr(self, name, variable)
-        return getattr(self, name)
-
-    def _add_counter(self, name: str, shape: tuple[int, ...] = ()) -> keras.Variable:
-        return self.add_weight(
-            shape=shape, initializer="zeros", dtype="int64", trainable=False, name=name
-        )
-
-    def _remember(self, num_examples: int, width: int) -> None:
-        """Makes the memory of training examples, where there is none yet."""
-        memory = self.make_late_variable("example_memory", (num_examples, width))
-        if tuple(memory.shape) != (num_examples, width):
-            raise ValueError(
-                f"The model remembers {memory.shape[0]} training examples and can go on with "
-                f"these only. Received: {num_examples} examples"
-            )
-
-
-def mean_over_batch(values: tf.Tensor, sample_weight: tf.Tensor | None) -> tf.Tensor:
-    """Divides per-example values (B, K) by B, each example's times its sample weight (B, 1)."""
-    if sample_weight is not None:
-        values *= sample_weight
-    return values / tf.cast(tf.shape(values)[0], values.dtype)
-
-
-def mean_cross_entropy(
-    logits: tf.Tensor, labels: tf.Tensor, sample_weight: tf.Tensor | None
-) -> tf.Tensor:
-    """The mean cross-entropy in nats of logits (B, C) and one-hot labels (B, C), a scalar."""
-    losses = tf.nn.softmax_cross_entropy_with_logits(labels=labels, logits=logits)
-    return tf.reduce_sum(mean_over_batch(losses[:, tf.newaxis], sample_weight))
-
-
-def accuracy(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-    """The share of right answers among logits (B, C) with one-hot labels (B, C), a scalar."""
-    right = tf.equal(tf.argmax(logits, axis=1), tf.argmax(labels, axis=1))
-    return mean(tf.cast(right, logits.dtype))
-
-
-def mean(values: tf.Tensor) -> tf.Tensor:
-    """The mean of all numbers of a tensor; 0 of none, as for a replica without examples."""
-    return tf.math.divide_no_nan(tf.reduce_sum(values), tf.cast(tf.size(values), values.dtype))
-
-
-def _standardized(
-    data: tuple[tuple[Any, ...], tuple[Any, ...]], logits: tf.Tensor
-) -> tuple[Batch, Batch | None]:
-    """Brings a pair of batches to one-hot labels, sample weights (B, 1) or `None`, and shares."""
-    batches = [Batch.of(parts) for parts in data if parts]
-    shares = replicas.shares([tf.shape(batch.labels)[0] for batch in batches])
-    batch, *meta_batch = (
-        batch._replace(
-            labels=one_hot_labels(batch.labels, logits.shape[-1], logits.dtype),
-            sample_weight=_column(batch.sample_weight, logits),
-            share=share if isinstance(share, float) else tf.cast(share, logits.dtype),
-        )
-        for batch, share in zip(batches, shares, strict=True)
-    )
-    return batch, meta_batch[0] if meta_batch else None
-
-
-def _column(sample_weight: tf.Tensor | None, like: tf.Tensor) -> tf.Tensor | None:
-    if sample_weight is None:
-        return None
-    return tf.cast(tf.reshape(sample_weight, (-1, 1)), like.dtype)
-
-
-def _check_fit_arguments(*, shuffle: Any, callbacks: list[Any], **arguments: Any) -> None:
-    """Checks the arguments of `fit` that are no data."""
-    check_boolean("shuffle", shuffle)
-    for callback in callbacks:
-        if not isinstance(callback, keras.callbacks.Callback | keras.callbacks.CallbackList):
-            raise TypeError(
-                f"callbacks must be Keras callbacks. Received: {callback!r}; allowed: instances of "
-                "keras.callbacks.Callback."
-            )
-    for name, minimum in _LEAST.items():
-        value = arguments.get(name)
-        if name == "validation_freq" and isinstance(value, Collection) and value:
-            for epoch in value:
-                check_integer(name, epoch, 1)
-        elif value is not None or name in arguments and name in ("epochs", "initial_epoch"):
-            check_integer(name, value, minimum, _LARGEST)
-
-
-_LARGEST = 2**31 - 1
-_LEAST = {
-    "batch_size": 1,
-    "meta_batch_size": 1,
-    "validation_batch_size": 1,
-    "steps_per_epoch": 1,
-    "num_examples": 1,
-    "epochs": 0,
-    "initial_epoch": 0,
-    "validation_steps": 1,
-    "validation_freq": 1,
-}
-"""The least that each of these arguments of `fit` may be."""
 
 
 def _check_loss(loss: Any) -> None:

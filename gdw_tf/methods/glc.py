@@ -33,10 +33,9 @@ import numpy as np
 import tensorflow as tf
 
 from gdw_tf import fit_data
-from gdw_tf.batch import Batch
+from gdw_tf.batch import Batch, accuracy, mean_cross_entropy
 from gdw_tf.checks import check_number, check_rate
 from gdw_tf.lookahead import ForwardPass
-from gdw_tf.methods.base import accuracy, mean_cross_entropy
 from gdw_tf.methods.loss_correction import LossCorrection, corrected_loss
 
 

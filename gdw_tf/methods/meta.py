@@ -40,12 +40,12 @@ import keras
 import tensorflow as tf
 
 from gdw_tf import classifiers, finite, loss_scale, replicas
-from gdw_tf.batch import Batch
+from gdw_tf.batch import Batch, accuracy, mean, mean_over_batch
 from gdw_tf.checks import check_integer, check_number
 from gdw_tf.class_gradients import ClassGradients, class_gradients
 from gdw_tf.lookahead import ForwardPass, virtual_logits, virtual_weights
 from gdw_tf.meta_losses import META_LOSSES, check_meta_loss
-from gdw_tf.methods.base import Method, accuracy, mean, mean_over_batch
+from gdw_tf.methods.base import Method
 from gdw_tf.optimizers import CoupledAdam
 
 

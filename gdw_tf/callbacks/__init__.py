@@ -1,0 +1,25 @@
+"""Keras callbacks of this library; all else that a run needs Keras brings itself."""
+
+from gdw_tf.callbacks.checkpoints import Checkpoints, RestoreMetrics, metric_values
+from gdw_tf.callbacks.logs import MetaEvaluation, StepTimer, TensorBoard
+from gdw_tf.callbacks.non_finite import (
+    CountSkippedSteps,
+    NonFiniteWatch,
+    RollBack,
+    StopOnNonFinite,
+)
+from gdw_tf.callbacks.progress import ReportProgress
+
+__all__ = [
+    "Checkpoints",
+    "CountSkippedSteps",
+    "MetaEvaluation",
+    "NonFiniteWatch",
+    "ReportProgress",
+    "RestoreMetrics",
+    "RollBack",
+    "StepTimer",
+    "StopOnNonFinite",
+    "TensorBoard",
+    "metric_values",
+]

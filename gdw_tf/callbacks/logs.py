@@ -1,0 +1,76 @@
+"""Callbacks that add to the logs of an epoch, or write them."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+
+class MetaEvaluation(keras.callbacks.Callback):
+    """Evaluates the meta set after every epoch and logs `meta_<metric>` for the callbacks after it.
+
+    Args:
+        meta_data: a `tf.data.Dataset` of one pass of batches, or arrays `(x, y[, weights])`.
+
+    Raises:
+        ValueError: the data set has no end.
+    """
+
+    def __init__(self, meta_data: tf.data.Dataset | tuple[Any, ...]) -> None:
+        super().__init__()
+        if (
+            isinstance(meta_data, tf.data.Dataset)
+            and meta_data.cardinality() == tf.data.INFINITE_CARDINALITY
+        ):
+            raise ValueError(
+                "meta_data must have an end to be evaluated. Received: a repeated tf.data.Dataset"
+            )
+        self.meta_data = meta_data
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Adds the meta set's metrics to the epoch's logs."""
+        data = self.meta_data if isinstance(self.meta_data, tuple) else (self.meta_data,)
+        x, *rest = data
+        results = self.model.evaluate(
+            x,
+            rest[0] if rest else None,
+            sample_weight=rest[1] if len(rest) > 1 else None,
+            verbose=0,
+            return_dict=True,
+        )
+        logs.update({f"meta_{name}": value for name, value in results.items()})
+
+
+class StepTimer(keras.callbacks.Callback):
+    """Logs `seconds_per_step`: the epoch's training time, validation left out, over its steps."""
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Starts the clock."""
+        self._start = self._last = time.perf_counter()
+        self._steps = 0
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Reads the clock; `batch` is the last step taken, counted from 0."""
+        self._last = time.perf_counter()
+        self._steps = batch + 1
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Adds the time to the epoch's logs."""
+        logs["seconds_per_step"] = (self._last - self._start) / max(self._steps, 1)
+
+
+class TensorBoard(keras.callbacks.TensorBoard):
+    """Keras's callback of epochs, whose events are in their files when an epoch has ended."""
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Logs nothing: what Keras makes of a step has no writer, and takes 4 kB for good."""
+        super().on_train_batch_end(batch)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Logs the epoch."""
+        super().on_epoch_end(epoch, logs)
+        for writer in self._writers.values():  # Keras's; it flushes at the end of training only
+            writer.flush()
