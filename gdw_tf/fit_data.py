@@ -1,38 +1,24 @@
-"""From what `fit` is given, arrays or `tf.data`, to one stream of (training, meta) batches.
+"""What `fit` is given, arrays or `tf.data`: read, and checked before anything is trained.
 
 Where several workers train together, each may make its own parts of the batches: then `fit` is
 given functions of a `tf.distribute.InputContext` that return the worker's stream, such as
 `gdw_tf.data.training_batches` with all but its `context`.
-
-Keras trains on one data set, so both streams are joined: every element is a pair of a training
-batch and a meta batch, each `(inputs, labels[, sample_weight])`. The meta data are repeated as
-long as it takes. For a method that remembers something of every example, a training batch has
-four parts, the last the number of each example in the training set (`gdw_tf.batch`).
-
-The order of arrays is a function of the model's seed and of the number of training steps that it
-has taken, which is saved with it: a model that is saved, loaded and trained on sees the same
-batches as one that was never interrupted. The order of a `tf.data.Dataset` is its own.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Generator
 from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from gdw_tf.batch import Batch
 from gdw_tf.checks import check_integer, check_number, one_line
 from gdw_tf.data.digests import row_digests
-from gdw_tf.data.orders import fold, shuffled_pass, stream_key
-from gdw_tf.data.pipeline import gather_batches
-from gdw_tf.labels import check_form, checked_in_range, class_indices, one_hot_labels
+from gdw_tf.labels import check_form, class_indices
 
-DEFAULT_BATCH_SIZE = 32
-EVALUATION_BATCH_SIZE = 500
 _CHECKED_AT_A_TIME = 2**20  # numbers, which stay in the processor's cache
 
 
@@ -256,32 +242,6 @@ def number_of_examples(data: Data, given: int | None) -> int:
     return check_integer("num_examples", given, 1)
 
 
-def one_pass(data: Data, steps_per_epoch: int | None, *, name: str) -> tf.data.Dataset:
-    """One pass over data in their order.
-
-    Args:
-        data: what `read` returned.
-        steps_per_epoch: how many batches stand for a pass over a data set without an end.
-        name: how an error calls the data.
-
-    Returns:
-        Batches `(inputs, labels, ...)`; the parts of the data's own batches, where they have some.
-
-    Raises:
-        ValueError: a data set without an end, and no `steps_per_epoch`.
-    """
-    if isinstance(data, Arrays):
-        return tf.data.Dataset.from_tensor_slices(_tensors(data)).batch(EVALUATION_BATCH_SIZE)
-    if data.cardinality() != tf.data.INFINITE_CARDINALITY:
-        return data
-    if steps_per_epoch is None:
-        raise ValueError(
-            f"{name} must have an end, or fit needs steps_per_epoch. Received: an endless "
-            "tf.data.Dataset and steps_per_epoch=None"
-        )
-    return data.take(steps_per_epoch)
-
-
 def count(data: Data, *, name: str) -> int:
     """Counts the examples of data.
 
@@ -381,202 +341,6 @@ def check_classes(
         missing = sorted(set(range(num_classes)) - set(indices["meta"].tolist()))
         if missing:
             warnings.warn(f"No example of class {missing} in the meta set.", stacklevel=3)
-
-
-def training_batches(
-    data: Data,
-    *,
-    batch_size: int | None,
-    shuffle: bool,
-    class_weight: Mapping[int, float] | None,
-    steps_per_epoch: int | None,
-    num_classes: int,
-    seed: int,
-    steps_taken: Callable[[], int],
-    with_index: bool = False,
-) -> tf.data.Dataset:
-    """Training batches `(inputs, labels[, sample_weight])`, or all four parts of `Batch`.
-
-    Args:
-        data: what `read` returned.
-        batch_size: for arrays, 32 by default; a data set is batched already.
-        shuffle: whether arrays are shuffled, anew in every pass.
-        class_weight: factor of each class's examples, 1 for a class that is not named.
-        steps_per_epoch: `None` for an epoch of one pass.
-        num_classes: C.
-        seed: seed of the shuffling.
-        steps_taken: tells the number of training steps taken so far, when an iterator starts.
-        with_index: whether batches of arrays have all four parts; those of a data set are its own.
-
-    Returns:
-        The data set; or passes over the arrays from that step on, without end where
-        `steps_per_epoch` is given, else as many batches as one pass has.
-
-    Raises:
-        ValueError: `batch_size` beside a data set; a class weight for no class.
-    """
-    if isinstance(data, Arrays):
-        batch_size = batch_size or DEFAULT_BATCH_SIZE
-        batches = _passes_over_arrays(data, batch_size, shuffle, seed, steps_taken, with_index)
-        if steps_per_epoch is None:
-            batches = batches.take(_steps_per_pass(data, batch_size))
-    elif batch_size is not None:
-        raise ValueError(
-            "batch_size is for arrays; a tf.data.Dataset holds batches. "
-            f"Received: batch_size={batch_size}"
-        )
-    else:
-        batches = _with_checked_labels(data, num_classes)
-    return _with_class_weight(batches, class_weight, num_classes) if class_weight else batches
-
-
-def meta_batches(
-    data: Data,
-    *,
-    batch_size: int,
-    steps_per_epoch: int | None,
-    num_classes: int,
-    seed: int,
-    steps_taken: Callable[[], int],
-) -> tf.data.Dataset:
-    """An endless stream of meta batches `(inputs, labels[, sample_weight])`.
-
-    Arrays are shuffled anew in every pass, the passes joined end to end so that every batch is
-    full (and no larger than the meta set). A data set is repeated in its own order and starts
-    anew with every epoch: after `steps_per_epoch` batches or, where that is `None`, whenever
-    Keras starts an iterator; one that is endless by itself is left alone.
-    """
-    if not isinstance(data, Arrays):
-        repeated = _with_checked_labels(data, num_classes).repeat()
-        is_a_stream = data.cardinality() == tf.data.INFINITE_CARDINALITY
-        if is_a_stream or steps_per_epoch is None:
-            return repeated
-        return tf.data.Dataset.counter().flat_map(lambda _: repeated.take(steps_per_epoch))
-    batch_size = min(batch_size, data.size)
-    examples, key = _tensors(data), stream_key(seed, "meta")
-
-    def from_step(step: tf.Tensor) -> tf.data.Dataset:
-        number, seen = step * batch_size // data.size, step * batch_size % data.size
-        indices = _count_from(number).flat_map(lambda n: shuffled_pass(data.size, fold(key, n)))
-        return gather_batches(indices.skip(seen), examples, batch_size, drop_remainder=True)
-
-    return _from_position(steps_taken, from_step)
-
-
-def pairs(training: tf.data.Dataset, meta: tf.data.Dataset | None) -> tf.data.Dataset:
-    """Joins training and meta batches: a stream of (training batch, meta batch).
-
-    Under a strategy every replica takes a part of both. Parts that are `None` are `()` here, which
-    a strategy can split; so is the meta batch where there is none.
-    """
-
-    def without_none(batch: tuple[Any, ...]) -> tuple[Any, ...]:
-        return tuple(() if part is None else part for part in batch)
-
-    if meta is None:
-        joined = training.map(lambda *batch: (without_none(batch), ()))
-    else:
-        joined = tf.data.Dataset.zip(training, meta).map(
-            lambda batch, meta_batch: (without_none(batch), without_none(meta_batch))
-        )
-    options = tf.data.Options()
-    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
-    return joined.with_options(options).prefetch(tf.data.AUTOTUNE)
-
-
-def _passes_over_arrays(
-    data: Arrays,
-    batch_size: int,
-    shuffle: bool,
-    seed: int,
-    steps_taken: Callable[[], int],
-    with_index: bool,
-) -> tf.data.Dataset:
-    steps = _steps_per_pass(data, batch_size)
-    all_full = data.size % batch_size == 0  # makes the batches' shape static, for XLA
-    examples, key = _tensors(data), stream_key(seed, "training")
-    if with_index:
-        examples = (*examples, tf.range(data.size, dtype=tf.int64))
-
-    def one_pass(number: tf.Tensor) -> tf.data.Dataset:
-        indices = (
-            shuffled_pass(data.size, fold(key, number))
-            if shuffle
-            else tf.data.Dataset.range(data.size)
-        )
-        return gather_batches(indices, examples, batch_size, drop_remainder=all_full)
-
-    batches = _from_position(
-        steps_taken, lambda step: _count_from(step // steps).flat_map(one_pass).skip(step % steps)
-    )
-    if with_index and data.sample_weight is None:
-        batches = batches.map(lambda inputs, labels, index: (inputs, labels, None, index))
-    return batches
-
-
-def _steps_per_pass(data: Arrays, batch_size: int) -> int:
-    return -(-data.size // batch_size)
-
-
-def _from_position(
-    steps_taken: Callable[[], int], stream: Callable[[tf.Tensor], tf.data.Dataset]
-) -> tf.data.Dataset:
-    """An endless stream from the step on that has been reached when an iterator starts."""
-    position = tf.data.Dataset.from_generator(
-        lambda: iter([steps_taken()]), output_signature=tf.TensorSpec((), tf.int64)
-    )
-    endless = tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY)
-    return position.flat_map(stream).apply(endless)
-
-
-def _count_from(number: tf.Tensor) -> tf.data.Dataset:
-    return tf.data.Dataset.range(number, tf.int64.max)
-
-
-def _tensors(data: Arrays) -> tuple[Any, ...]:
-    """The arrays as tensors, made once, so that no graph holds a copy of them."""
-    with tf.device("CPU:0"):  # `tf.data` runs there
-        return tf.nest.map_structure(
-            tf.convert_to_tensor, tuple(item for item in data if item is not None)
-        )
-
-
-def _with_checked_labels(data: tf.data.Dataset, num_classes: int) -> tf.data.Dataset:
-    """Checks labels on their way, where XLA, which drops assertions, is not at work yet."""
-    return data.map(
-        lambda inputs, labels, *rest: (inputs, checked_in_range(labels, num_classes), *rest),
-        num_parallel_calls=tf.data.AUTOTUNE,
-    )
-
-
-def _with_class_weight(
-    batches: tf.data.Dataset, class_weight: Mapping[int, float], num_classes: int
-) -> tf.data.Dataset:
-    if not isinstance(class_weight, Mapping):
-        raise TypeError(
-            "class_weight must be a dict of a factor for each class. Received: class_weight="
-            f"{class_weight!r}; allowed: such as {{0: 1.0, 1: 2.5}}."
-        )
-    unknown = [label for label in class_weight if label not in range(num_classes)]
-    if unknown:
-        raise ValueError(
-            f"class_weight names a class that there is not. Received: {unknown}; "
-            f"allowed: 0 to {num_classes - 1}."
-        )
-    for label, factor in class_weight.items():
-        check_number(f"class_weight[{label}]", factor, 0.0)
-    factors = tf.constant(
-        [class_weight.get(label, 1.0) for label in range(num_classes)], keras.config.floatx()
-    )
-
-    def weigh(*parts: Any) -> tuple[Any, ...]:
-        batch = Batch.of(parts)
-        weight = tf.linalg.matvec(one_hot_labels(batch.labels, num_classes, factors.dtype), factors)
-        if batch.sample_weight is not None:
-            weight *= tf.cast(tf.reshape(batch.sample_weight, (-1,)), weight.dtype)
-        return batch.inputs, batch.labels, weight, batch.index
-
-    return batches.map(weigh, num_parallel_calls=tf.data.AUTOTUNE)
 
 
 def _check_input(array: np.ndarray, name: str) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from gdw_tf import fit_data
+from gdw_tf import fit_data, fit_streams
 from gdw_tf.fit_data import Arrays
 
 X, Y = np.arange(20, dtype=np.float32).reshape(10, 2), np.arange(10) % 3
@@ -22,13 +22,13 @@ def training_batches(data: Any, **arguments: Any) -> tf.data.Dataset:
     order = {"seed": 1, "steps_taken": lambda: 0, "steps_per_epoch": None}
     if not isinstance(data, Arrays):
         defaults["batch_size"] = None
-    return fit_data.training_batches(data, **{**defaults, **order, **arguments})
+    return fit_streams.training_batches(data, **{**defaults, **order, **arguments})
 
 
 def meta_batches(data: Any, **arguments: Any) -> tf.data.Dataset:
     defaults = {"batch_size": 4, "num_classes": 3, "steps_per_epoch": None}
     defaults |= {"seed": 1, "steps_taken": lambda: 0}
-    return fit_data.meta_batches(data, **{**defaults, **arguments})
+    return fit_streams.meta_batches(data, **{**defaults, **arguments})
 
 
 def order(batches: tf.data.Dataset) -> list[int]:

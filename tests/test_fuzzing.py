@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays_of
 
-from gdw_tf import data, fit_data
+from gdw_tf import data, fit_data, fit_streams
 from gdw_tf.data import noise
 from gdw_tf.data.imbalance import imbalanced_counts, imbalanced_indices
 from gdw_tf.data.meta_split import split_meta
@@ -201,7 +201,7 @@ def arrays_become_batches_of_all_examples_or_are_refused(x, y, weights, batch_si
     length = -(-arrays.size // batch_size)
 
     def stream(steps_taken: int) -> list[np.ndarray]:
-        batches = fit_data.training_batches(
+        batches = fit_streams.training_batches(
             arrays,
             batch_size=batch_size,
             shuffle=True,

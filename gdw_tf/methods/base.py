@@ -20,7 +20,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from gdw_tf import classifiers, finite, fit_data, loss_scale, replicas, serving
+from gdw_tf import classifiers, finite, fit_data, fit_streams, loss_scale, replicas, serving
 from gdw_tf.batch import (
     Batch,
     column,
@@ -183,7 +183,7 @@ class Method(WatchedModel):
             loss_scale.lost_for_good(weight_gradients, scale),
             finite.is_lost([weight for network in self.networks for weight in network.weights]),
         ]
-        # The order of arrays is drawn by the number of steps taken (`fit_data`): a step must
+        # The order of arrays is drawn by the number of steps taken (`fit_streams`): a step must
         # not be counted while its batch is still being drawn, which a graph is free to do. (A
         # dependency on the batch itself is lost where the step is a branch of a condition.)
         with tf.control_dependencies([loss]):
@@ -484,7 +484,7 @@ class Method(WatchedModel):
             "seed": self.seed,
             "steps_taken": lambda: int(self.steps_taken.numpy()),
         }
-        batches = fit_data.training_batches(
+        batches = fit_streams.training_batches(
             training,
             batch_size=batch_size,
             shuffle=shuffle,
@@ -494,12 +494,12 @@ class Method(WatchedModel):
         )
         meta_batches = None
         if meta is not None:
-            meta_batches = fit_data.meta_batches(
+            meta_batches = fit_streams.meta_batches(
                 meta,
-                batch_size=meta_batch_size or batch_size or fit_data.DEFAULT_BATCH_SIZE,
+                batch_size=meta_batch_size or batch_size or fit_streams.DEFAULT_BATCH_SIZE,
                 **common,
             )
-        return fit_data.pairs(batches, meta_batches)
+        return fit_streams.pairs(batches, meta_batches)
 
     def before_training(
         self,

@@ -33,7 +33,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from gdw_tf import fit_data
+from gdw_tf import fit_data, fit_streams
 from gdw_tf.data.noise.matrices import check_matrix
 from gdw_tf.labels import one_hot_labels
 from gdw_tf.lookahead import in_full_precision
@@ -173,7 +173,7 @@ class LossCorrection(Method):
             return
         steps = arguments["steps_per_epoch"]
         passes = [
-            None if data is None else fit_data.one_pass(data, steps, name=name)
+            None if data is None else fit_streams.one_pass(data, steps, name=name)
             for data, name in ((training, "the training data"), (meta, "meta_data"))
         ]
         with _restored_weights(self.classifier):
