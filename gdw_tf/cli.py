@@ -59,13 +59,14 @@ def run(main: Callable[[list[str]], None], *, doc: str, groups: Groups) -> None:
 
 @contextlib.contextmanager
 def user_errors() -> Iterator[None]:
-    """Turns errors about what the user gave into one line and exit code 2."""
+    """Turns errors of the user's into one line and exit code 2, of the machine's into code 1."""
     try:
         yield
     except flags.IllegalFlagValueError as error:
         fail(_what_is_allowed(str(error)))
     except (ValueError, TypeError, OSError, flags.Error) as error:
-        fail(str(error))
+        of_machine = failures.reason(error) if isinstance(error, OSError) else None
+        fail(of_machine or str(error), code=1 if of_machine else 2)
 
 
 @contextlib.contextmanager

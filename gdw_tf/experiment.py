@@ -125,7 +125,6 @@ def _compiled(settings: Settings, source: data.Source, noisy: data.NoisyData) ->
     model.compile(
         **optimizers,
         metrics=[Accuracy()],
-        on_non_finite="skip" if settings.on_non_finite == "skip" else "stop",
     )
     return model
 

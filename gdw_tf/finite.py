@@ -26,12 +26,13 @@ def is_lost(tensors: Sequence[tf.Tensor | keras.Variable]) -> tf.Tensor:
     """Whether a number of the tensors is infinite or none at all, on this replica.
 
     Args:
-        tensors: of any shapes and floating-point dtypes; there may be none.
+        tensors: of any shapes and dtypes; there may be none. Integers are never lost.
 
     Returns:
         1 or 0, a float32 scalar.
     """
     tensors = [tf.convert_to_tensor(tensor) for tensor in tensors]
+    tensors = [tensor for tensor in tensors if tensor.dtype.is_floating]
     if not tensors:
         return tf.zeros(())
     widest = max((tf.float32, *(t.dtype for t in tensors)), key=lambda dtype: dtype.size)

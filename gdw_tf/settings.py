@@ -21,7 +21,6 @@ from gdw_tf.classifiers import check_scope
 from gdw_tf.data import imbalance
 from gdw_tf.data.meta_split import KINDS as META_KINDS
 from gdw_tf.data.noise import KINDS, KINDS_WITHOUT_RATE
-from gdw_tf.finite import POLICIES
 from gdw_tf.meta_losses import META_LOSSES
 
 _CIFAR = {
@@ -63,9 +62,6 @@ DEFAULTS: dict[str, dict[str, Any]] = {
 
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 """Dtype policies of Keras that a classifier is trained under."""
-
-ON_NON_FINITE = (*POLICIES, "rollback")
-"""What becomes of a training whose numbers are not finite any more."""
 
 MIN_SIDE = 8
 """Pixels of the shortest side: networks halve images, and random crops mirror their edges."""
@@ -135,7 +131,6 @@ class Settings:
     clean_share: float | None = None
     weight_net_learning_rate: float = 1e-3
     weight_net_weight_decay: float = 1e-4
-    on_non_finite: str = "stop"
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -201,13 +196,35 @@ def flag_lines(settings: Settings) -> list[str]:
 
 def settings_of_lines(lines: Iterable[str]) -> list[str]:
     """Of the lines of a run's flag file, the settings."""
+    return [line for line in map(str.strip, lines) if _setting_of(line) is not None]
+
+
+def differences(lines: Iterable[str], settings: Settings) -> list[str]:
+    """What differs between the settings of a run's flag file and others.
+
+    A run that is older than a setting was made with its default.
+
+    Args:
+        lines: of the flag file.
+        settings: the others.
+
+    Returns:
+        Lines of either that the other lacks, sorted.
+    """
+    there, here = set(settings_of_lines(lines)), set(flag_lines(settings))
+    known = {_setting_of(line) for line in there}
+    defaults = {flag_line(field.name, field.default) for field in dataclasses.fields(Settings)}
+    added_since = {line for line in here & defaults if _setting_of(line) not in known}
+    return sorted((there ^ here) - added_since)
+
+
+def _setting_of(line: str) -> str | None:
+    """The setting that a line of a flag file is about; `None` if it is about none."""
+    if not line.startswith("--"):
+        return None
+    name = line.removeprefix("--").split("=")[0]
     names = {field.name for field in dataclasses.fields(Settings)}
-
-    def is_setting(line: str) -> bool:
-        name = line.removeprefix("--").split("=")[0]
-        return name in names or name.removeprefix("no") in names
-
-    return [line for line in map(str.strip, lines) if line.startswith("--") and is_setting(line)]
+    return next((one for one in (name, name.removeprefix("no")) if one in names), None)
 
 
 def flag_line(name: str, value: object) -> str:
@@ -283,7 +300,6 @@ _CHOICES = {
     "meta_loss": tuple(META_LOSSES),
     "network": networks.names(),
     "precision": PRECISIONS,
-    "on_non_finite": ON_NON_FINITE,
 }
 
 

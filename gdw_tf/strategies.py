@@ -58,12 +58,17 @@ def is_chief(strategy: tf.distribute.Strategy) -> bool:
     )
 
 
-def check(settings: Settings, name: str, checkpoint_minutes: float | None = None) -> None:
+def check(
+    settings: Settings,
+    name: str,
+    checkpoint_minutes: float | None = None,
+    on_non_finite: str = "stop",
+) -> None:
     """Checks that a training can run under the strategy of that name.
 
     Raises:
         ValueError: several workers would have to agree on what one of them decides: a pseudo-clean
-            meta set, or by its clock when a checkpoint is due.
+            meta set, by its clock when a checkpoint is due, or to which one to go back.
     """
     if name == "multi_worker" and settings.meta == "pseudo":
         raise ValueError(
@@ -74,6 +79,11 @@ def check(settings: Settings, name: str, checkpoint_minutes: float | None = None
         raise ValueError(
             "Workers have clocks of their own. Received: checkpoint_minutes="
             f"{checkpoint_minutes:g}, strategy=multi_worker; allowed: checkpoint_every."
+        )
+    if name == "multi_worker" and on_non_finite == "rollback":
+        raise ValueError(
+            "Workers may find different checkpoints to go back to. Received: on_non_finite="
+            "rollback, strategy=multi_worker; allowed: on_non_finite stop or skip."
         )
 
 

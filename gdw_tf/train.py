@@ -36,7 +36,7 @@ from gdw_tf.interruption import Interrupted, Interruption
 from gdw_tf.methods import Method
 from gdw_tf.rounds import Round, rounds
 from gdw_tf.schedules import cosine_by_epoch
-from gdw_tf.settings import Settings, flag_lines
+from gdw_tf.settings import Settings, flag_line, flag_lines
 from gdw_tf.workdir import Workdir
 
 _MEMORY_UNIT = 1 if sys.platform == "darwin" else 1024  # bytes, of what the system says
@@ -74,12 +74,17 @@ def main(argv: list[str]) -> None:
             with _lost_worker_named(workdir):
                 strategies.check_agreement(strategy, initial_step)
             experiment.set_jit(model, train_flags.JIT.value)
+            model.on_non_finite = "skip" if train_flags.ON_NON_FINITE.value == "skip" else "stop"
             if is_chief and is_new:
                 to_the_end.enter_context(workdir.locked())
                 workdir.check_not_begun()
             if is_chief:
                 workdir.create(
-                    [*flag_lines(settings), *train_flags.location_lines()],
+                    [
+                        *flag_lines(settings),
+                        *train_flags.location_lines(),
+                        flag_line("deterministic", train_flags.DETERMINISTIC.value),
+                    ],
                     command=f"python -m gdw_tf.train {shlex.join(sys.argv[1:])}".strip(),
                 )
 
@@ -129,7 +134,9 @@ def _read_flags(argv: list[str]) -> tuple[Settings, tf.distribute.Strategy, Work
     if train_flags.WORKDIR.value == "":
         raise ValueError("workdir must be a directory. Received: workdir=; allowed: a path.")
     name = train_flags.STRATEGY.value
-    strategies.check(settings, name, train_flags.CHECKPOINT_MINUTES.value)
+    strategies.check(
+        settings, name, train_flags.CHECKPOINT_MINUTES.value, train_flags.ON_NON_FINITE.value
+    )
     workdir = Workdir(Path(train_flags.WORKDIR.value or _new_workdir(settings)))
     strategy = strategies.make(name)
     if train_flags.DETERMINISTIC.value:
@@ -282,6 +289,8 @@ def _lost_worker_named(workdir: Workdir) -> Iterator[None]:
         if train_flags.STRATEGY.value != "multi_worker":
             raise
         reason = next((line for line in error.message.splitlines() if "ollective" in line), "")
+        if isinstance(error, tf.errors.InternalError) and not reason:
+            raise  # of this worker alone
         cli.fail(
             f"Another worker is lost ({type(error).__name__}: {reason[:200]}). Training stopped; "
             f"{_kept(workdir)}; start all workers again with --resume.",
@@ -361,7 +370,7 @@ def _callbacks(
         keras.callbacks.LearningRateScheduler(
             cosine_by_epoch(settings.learning_rate, settings.epochs)
         ),
-        _watch(model, settings, workdir, part.first_step),
+        _watch(model, workdir, part.first_step),
     ]
     of_the_chief = [
         callbacks.StepTimer(),
@@ -380,18 +389,16 @@ def _callbacks(
         keep=train_flags.KEEP_CHECKPOINTS.value,
         run_files=workdir.growing,
         interruption=interruption if waits else None,
-        from_start=settings.on_non_finite == "rollback",
+        from_start=train_flags.ON_NON_FINITE.value == "rollback",
     )
     return [*of_every_worker, *(of_the_chief if is_chief else ()), checkpoints]
 
 
-def _watch(
-    model: Method, settings: Settings, workdir: Workdir, first_step: int
-) -> callbacks.NonFiniteWatch:
+def _watch(model: Method, workdir: Workdir, first_step: int) -> callbacks.NonFiniteWatch:
     """The callback for steps that are not finite."""
-    if settings.on_non_finite == "rollback":
+    if train_flags.ON_NON_FINITE.value == "rollback":
         return callbacks.RollBack(lambda: _load_latest(model, workdir), first_step=first_step)
-    if settings.on_non_finite == "skip":
+    if train_flags.ON_NON_FINITE.value == "skip":
         return callbacks.CountSkippedSteps(first_step)
     return callbacks.StopOnNonFinite(first_step)
 

@@ -10,12 +10,12 @@ from typing import Any
 
 from absl import flags
 
-from gdw_tf import data, losses, methods, networks
+from gdw_tf import data, finite, losses, methods, networks
 from gdw_tf.classifiers import SCOPES
 from gdw_tf.data.meta_split import KINDS as META_KINDS
 from gdw_tf.data.noise import KINDS
 from gdw_tf.meta_losses import META_LOSSES
-from gdw_tf.settings import DEFAULTS, ON_NON_FINITE, PRECISIONS, Settings, flag_line, resolve
+from gdw_tf.settings import DEFAULTS, PRECISIONS, Settings, flag_line, resolve
 from gdw_tf.strategies import STRATEGIES
 
 
@@ -92,6 +92,14 @@ DETERMINISTIC = flags.DEFINE_bool(
     "deterministic",
     False,
     "Make two runs on the same machine give the same bits, which takes longer.",
+)
+ON_NON_FINITE = flags.DEFINE_enum(
+    "on_non_finite",
+    "stop",
+    [*finite.POLICIES, "rollback"],
+    "A step with a loss, gradient or weight that is not finite: stop ends the run, skip leaves the "
+    "step out, rollback goes on from the last checkpoint with half the learning rate, up to three "
+    "times.",
 )
 
 GROUPS = {
@@ -309,14 +317,6 @@ GROUPS = {
         flags.DEFINE_float(
             "weight_decay", None, f"Coupled weight decay of SGD; {_by_dataset('weight_decay')}."
         ),
-        flags.DEFINE_enum(
-            "on_non_finite",
-            "stop",
-            ON_NON_FINITE,
-            "A step with a loss, gradient or weight that is not finite: stop ends the run, skip "
-            "leaves the step out, rollback goes on from the last checkpoint with half the learning "
-            "rate, up to three times.",
-        ),
         flags.DEFINE_integer("seed", 0, "Seed of every random choice."),
     ],
     "Run": [
@@ -328,6 +328,7 @@ GROUPS = {
         STRATEGY,
         JIT,
         DETERMINISTIC,
+        ON_NON_FINITE,
     ],
 }
 
@@ -383,7 +384,10 @@ def locations() -> dict[str, Any]:
 
 def machine_lines() -> list[str]:
     """How this machine trains, as lines of a flag file: no part of the settings either."""
-    how = (STRATEGY, JIT, CHECKPOINT_EVERY, CHECKPOINT_MINUTES, KEEP_CHECKPOINTS)
+    how = (
+        *(STRATEGY, JIT, DETERMINISTIC, ON_NON_FINITE),
+        *(CHECKPOINT_EVERY, CHECKPOINT_MINUTES, KEEP_CHECKPOINTS),
+    )
     return [flag_line(flag.name, flag.value) for flag in how if flag.value is not None]
 
 

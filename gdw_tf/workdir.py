@@ -34,7 +34,7 @@ import numpy as np
 from gdw_tf import files
 from gdw_tf.checkpoints import Checkpoint, CheckpointFolder
 from gdw_tf.checks import check_directory
-from gdw_tf.settings import Settings, flag_lines, settings_of_lines
+from gdw_tf.settings import Settings, differences
 
 
 class Choice(NamedTuple):
@@ -120,8 +120,7 @@ class Workdir:
             if self.root.exists() and {path.name for path in self.root.iterdir()} - ours:
                 raise ValueError(f"workdir holds files that are no run. Received: {self.root}")
             return
-        there = settings_of_lines(self.flags.read_text().splitlines())
-        different = sorted(set(there) ^ set(flag_lines(settings)))
+        different = differences(self.flags.read_text().splitlines(), settings)
         if different:
             raise ValueError(
                 f"workdir {self.root} holds a run of another configuration; choose another. "

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from gdw_tf import data
-from gdw_tf.settings import DEFAULTS, resolve
+from gdw_tf.settings import DEFAULTS, differences, flag_lines, resolve
 
 
 def test_every_data_set_has_its_defaults():
@@ -76,3 +76,12 @@ def test_l2rw_takes_a_meta_gradient_in_every_step():
 def test_a_warm_up_is_a_share(warm_up):
     with pytest.raises(ValueError, match=f"warm_up={warm_up}; allowed: above 0, up to 1"):
         resolve(warm_up=warm_up)
+
+
+def test_a_run_older_than_a_setting_was_made_with_its_default():
+    settings = resolve(dataset="digits")
+    older = [line for line in flag_lines(settings) if not line.startswith("--meta_weight=")]
+    assert differences(older, settings) == []
+    changed = resolve(dataset="digits", meta_weight=0.1)
+    assert differences(older, changed) == ["--meta_weight=0.1"]
+    assert differences(flag_lines(settings), changed) == ["--meta_weight=0.0", "--meta_weight=0.1"]

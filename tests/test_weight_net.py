@@ -64,6 +64,8 @@ def test_it_stays_in_float32_under_mixed_precision():
 
 @pytest.mark.parametrize("hidden_units", [0, -1, 1.5, "100", None])
 def test_a_width_that_is_no_positive_integer_is_an_error(hidden_units):
-    message = rf"^hidden_units .* Received: hidden_units={hidden_units!r}; allowed: 1 or more\.$"
+    message = (
+        rf"^hidden_units .* Received: hidden_units={hidden_units!r}; allowed: 1 to 2147483647\.$"
+    )
     with pytest.raises((TypeError, ValueError), match=message):
         build_weight_net(hidden_units)

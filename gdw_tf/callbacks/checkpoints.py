@@ -113,6 +113,7 @@ class Checkpoints(keras.callbacks.Callback):
         """Remembers where the epoch is begun."""
         self._epoch = epoch
         self._steps_before = int(self.model.steps_taken.numpy())
+        self._evaluated = self._rollbacks()
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Saves, if it is time, unless the epoch is about to end."""
@@ -123,9 +124,14 @@ class Checkpoints(keras.callbacks.Callback):
             self._save(step, self._epoch, metrics=metric_values(self.model))
         self.interruption.check()
 
+    def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Remembers the state that is evaluated, by how often training has gone back."""
+        self._evaluated = self._rollbacks()
+
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Saves."""
-        is_best = logs[self.monitor] > self.best_so_far
+        # Where training has gone back since, the logs are those of another state.
+        is_best = logs[self.monitor] > self.best_so_far and self._evaluated == self._rollbacks()
         if is_best:
             self.best_so_far = logs[self.monitor]
         self._save(int(self.model.steps_taken.numpy()), epoch + 1, is_best=is_best)
@@ -135,6 +141,9 @@ class Checkpoints(keras.callbacks.Callback):
         """From now on nothing is lost."""
         self.interruption.deferred = False
         self.interruption.check()
+
+    def _rollbacks(self) -> int:
+        return int(getattr(self.model, "rollbacks", np.zeros(())))
 
     def _is_due(self, step: int) -> bool:
         if self.every is not None and step % self.every == 0:

@@ -114,12 +114,15 @@ class RollBack(NonFiniteWatch):
     `rollbacks` so far are logged.
 
     ```python
+    folder = CheckpointFolder(Path("checkpoints"))
+    folder.create()
     model.fit(
         train_ds,
         meta_data=meta_ds,
+        validation_data=validation_ds,
         callbacks=[
-            gdw_tf.callbacks.RollBack(lambda: model.load_weights("latest.keras")),
-            keras.callbacks.ModelCheckpoint("latest.keras"),
+            gdw_tf.callbacks.RollBack(lambda: model.load_weights(folder.latest().model)),
+            gdw_tf.callbacks.Checkpoints(folder, monitor="val_accuracy", from_start=True),
         ],
     )
     ```

@@ -28,7 +28,7 @@ what is more than chance:
     phi   = constraint(clip(V - max(1 - 16 Q[y] / M[y]^2, 0) M[y], 1e-6, 1e6))
 
 with s the mean class-level step of the batch's examples labelled y; M fades by gamma in every
-step. Differences between the classes alone are kept: how much an example counts as a
+step that learns it. Differences between the classes alone are kept: how much an example counts as a
 whole is V's to say. (Of two classes, where there is one other, nothing is kept.) Steps d that have
 nothing to do with each other add up to an M of variance Q; an M within four standard deviations of
 zero counts as zero, a larger one is shrunk the less, the larger it is (the non-negative garrote).

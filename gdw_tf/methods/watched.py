@@ -31,6 +31,7 @@ class WatchedModel(StatefulModel):
     counters = ("steps_taken", "non_finite_steps", "rollbacks")
     kept_by_undone_steps: tuple[str, ...] = (*counters, "first_non_finite", "example_memory")
     quantities: tuple[str, ...] = ("loss", "gradient", "weights")
+    on_non_finite = "stop"
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)

@@ -47,6 +47,14 @@ def normalized() -> keras.Model:
     )
 
 
+def standardized() -> keras.Model:
+    """A classifier with weights that are integers, those of an adapted normalization."""
+    normalization = keras.layers.Normalization()
+    normalization.adapt(arrays()[0])
+    layers = [normalization, keras.layers.Dense(6, activation="tanh"), keras.layers.Dense(CLASSES)]
+    return keras.Sequential([keras.Input((FEATURES,)), *layers])
+
+
 def of_a_dict() -> keras.Model:
     inputs = {name: keras.Input((FEATURES // 2,), name=name) for name in ("left", "right")}
     joined = keras.layers.Concatenate()([inputs["left"], inputs["right"]])
@@ -91,6 +99,7 @@ CLASSIFIERS = {
     "sequential": sequential,
     "sequential, unbuilt": lambda: sequential(built=False),
     "batch-normalized": normalized,
+    "standardized": standardized,
     "with dropout": lambda: functional(dropout=0.3),
     "subclassed": lambda: subclassed(built=True),
     "subclassed, unbuilt": subclassed,

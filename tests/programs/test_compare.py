@@ -104,7 +104,7 @@ def test_a_complete_comparison_is_not_run_again(compared):
         (["--methods=mw_net:memory=0.7"], "not mw_net's own. Received: mw_net:memory=0.7"),
         (["--methods=gdw:workdir=here"], "not gdw's own. Received: gdw:workdir=here"),
         (["--methods=gdw:clip=-1"], "clip=-1"),
-        (["--methods=ce,ce"], "methods must be different ones. Received: ce,ce"),
+        (["--methods=ce,ce"], "methods must be different ones. Received: methods=ce,ce"),
         (["--seeds=one"], "Received: one; allowed: 0,1,2"),
         (["--jobs=0"], "jobs"),
         (["--methods=ce_early_stopping", "--meta=pseudo"], "there from the start. Received: meta"),
@@ -138,7 +138,7 @@ def test_a_run_that_fails_is_named_and_the_others_are_kept(tmp_path):
         f"--workdir={tmp_path}",
     )
     assert finished.code == 1
-    assert "1 runs failed" in finished.err and "ce-learning_rate=1e30-seed0: exit 2" in finished.err
+    assert "1 runs failed" in finished.err and "ce-learning_rate=1e30-seed0: exit 1" in finished.err
     rows = table(tmp_path)
     assert rows["ce:learning_rate=1e30"]["accuracies"] == ""
     assert float(rows["ce"]["mean_accuracy"]) > 0
