@@ -311,7 +311,8 @@ class Method(WatchedModel):
 
     def get_compile_config(self) -> dict[str, Any]:
         """Keras's, with the policy for steps that are not finite."""
-        return {**super().get_compile_config(), "on_non_finite": self.on_non_finite}
+        config = super().get_compile_config()
+        return {**config, "on_non_finite": self.on_non_finite} if self.compiled else config
 
     def fit(
         self,

@@ -272,7 +272,7 @@ def assert_same_steps(model, reference, *, weighted=False):
         )
         expected = reference.step(batch, meta_batch, rate)
         assert step.keys() == {*expected, "non_finite"}
-        assert not step["non_finite"].any()
+        assert not step["non_finite"].numpy().any()
         for name, value in expected.items():
             assert step[name].shape == np.shape(value), name
             np.testing.assert_allclose(step[name], value, rtol=1e-10, atol=1e-13, err_msg=name)
