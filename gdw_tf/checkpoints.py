@@ -2,7 +2,7 @@
 
     checkpoints/
         manifest.json             step, epoch and hashes of every checkpoint, and which is the best
-        manifest.previous.json    the manifest before this one
+        manifest.previous.json    its copy; while a checkpoint is saved, the manifest before it
         step-00000130/            a checkpoint, named after the training steps taken
             model.keras           weights, what the method learned and remembers, optimizers,
                                   random states
@@ -192,6 +192,7 @@ class CheckpointFolder:
         kept = [one for one in listed if one in listed[-keep:] or one.step == best]
         self._write_manifest(kept, best)
         self._remove_all_but(kept)
+        self._copy_manifest(self._manifest.read_bytes())  # the one before names what is gone
 
     @property
     def _is_new(self) -> bool:
@@ -262,9 +263,12 @@ class CheckpointFolder:
         except (OSError, ValueError):
             pass  # not worth keeping
         else:
-            with files.written_aside(self._previous_manifest) as aside:
-                aside.write_bytes(before)
+            self._copy_manifest(before)
         files.write_text(self._manifest, json.dumps(content, indent=2) + "\n")
+
+    def _copy_manifest(self, content: bytes) -> None:
+        with files.written_aside(self._previous_manifest) as aside:
+            aside.write_bytes(content)
 
     def _remove_all_but(self, kept: Sequence[Checkpoint]) -> None:
         names = {one.path.name for one in kept}

@@ -139,18 +139,27 @@ def test_a_damaged_best_one_is_an_error(copied):
     assert copied.latest().step == 30
 
 
-def test_a_damaged_manifest_is_reported_and_the_one_before_it_used(copied):
+def test_a_damaged_manifest_is_reported_and_its_copy_used(copied):
     manifest = copied.root / "manifest.json"
     manifest.write_text(manifest.read_text().replace('"step": 30', '"step": 31'))
     with pytest.warns(UserWarning, match=r"manifest\.json is damaged; going by the one before"):
-        assert copied.latest().step == 20
+        assert copied.latest().step == 30
     with pytest.warns(UserWarning):
-        save(copied, 25)
-    assert copied.latest().step == 25
-    assert steps_of(copied) == [10, 20, 25]  # what no manifest lists is removed
+        save(copied, 40)
+    assert copied.latest().step == 40
+    assert steps_of(copied) == [10, 30, 40]
     manifest.write_text("")
     with pytest.warns(UserWarning):
-        assert copied.latest().step == 20  # a damaged manifest took no good one's place
+        assert copied.latest().step == 40  # a damaged manifest took no good one's place
+
+
+@pytest.mark.parametrize("keep", [1, 2])
+def test_a_damaged_manifest_loses_neither_the_latest_nor_a_new_best(folder, keep):
+    for step, is_best in ((10, True), (20, False), (30, True)):
+        save(folder, step, is_best=is_best, keep=keep)
+    (folder.root / "manifest.json").write_text("")
+    with pytest.warns(UserWarning):
+        assert (folder.latest().step, folder.best().step) == (30, 30)
 
 
 def test_a_folder_that_was_broken_off_as_it_was_made_is_new(folder):
@@ -256,7 +265,7 @@ def test_two_hundred_damages_never_go_unnoticed(saved, tmp_path):
         assert latest.epoch == latest.step // 10 and latest.path.name.endswith(f"{latest.step}")
         if latest.step == 30:
             found["as it was"] += 1
-            assert not said
+            assert bool(said) == (victim.name == "manifest.json")  # whose copy is used
         else:
             found["one before"] += 1
             assert latest.step == 20 and said
@@ -270,4 +279,4 @@ def test_nothing_is_looked_for_outside(copied):
     content["checkpoints"][-1]["file"] = "../elsewhere"
     manifest.write_text(json.dumps(content))
     with pytest.warns(UserWarning, match="is damaged"):
-        assert copied.latest().step == 20
+        assert copied.latest().path.parent == copied.root
