@@ -111,15 +111,14 @@ def main(argv: list[str]) -> None:
             if is_chief:
                 with files.written_aside(workdir.export) as aside:
                     model.export(str(aside), verbose=False)
-                costs = {
+                once = {  # what is known of the training alone
                     "seconds": time.monotonic() - start,
                     "peak_memory_bytes": _MEMORY_UNIT
                     * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
                 }
                 if epoch == settings.epochs and workdir.summary.exists():  # nothing was trained
-                    before = json.loads(workdir.summary.read_text())
-                    costs = {name: before[name] for name in costs}
-                _summarize(model, settings, noisy, workdir, costs)
+                    once = json.loads(workdir.summary.read_text())
+                _summarize(model, settings, noisy, workdir, once)
 
 
 def _read_flags(argv: list[str]) -> tuple[Settings, tf.distribute.Strategy, Workdir]:
@@ -169,23 +168,27 @@ def _summarize(
     settings: Settings,
     noisy: data.NoisyData,
     workdir: Workdir,
-    costs: dict[str, float],
+    once: dict[str, Any],
 ) -> None:
-    """Writes and says the results."""
+    """Writes and says the results, with what only the end of the training itself knows."""
     choice = workdir.read_choice()
     noisy = noisy if choice is None else noisy.with_meta(choice.indices)
-    counts = {
-        "replicas": model.distribute_strategy.num_replicas_in_sync,
-        "non_finite_steps": int(model.non_finite_steps.numpy()),
-        "rollbacks": int(model.rollbacks.numpy()),
-    }
-    summary = summarize(settings, noisy, workdir.rows()) | counts | costs
+    summary = once | summarize(settings, noisy, workdir.rows()) | counts(model)
     workdir.write_summary(summary)
     print(
         f"test accuracy {100 * summary['final_accuracy']:.2f} % (mean of the last {LAST_EPOCHS} "
         f"epochs), best {100 * summary['best_accuracy']:.2f} %, "
         f"{summary['seconds_per_step']:.4f} s a step"
     )
+
+
+def counts(model: Method) -> dict[str, int]:
+    """What the model has counted in its training, for the summary."""
+    return {
+        "replicas": model.distribute_strategy.num_replicas_in_sync,
+        "non_finite_steps": int(model.non_finite_steps.numpy()),
+        "rollbacks": int(model.rollbacks.numpy()),
+    }
 
 
 def summarize(

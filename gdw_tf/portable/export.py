@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import zipfile
 import zlib
 from collections.abc import Iterable
 from pathlib import Path
@@ -22,7 +23,7 @@ import tensorflow as tf
 from absl import flags
 
 import gdw_tf
-from gdw_tf import cli, data, experiment, methods, provenance, train_flags
+from gdw_tf import cli, data, experiment, files, methods, provenance, train_flags
 from gdw_tf.data.augmentation import PADDING
 from gdw_tf.methods import Method
 from gdw_tf.methods.loss_correction import LossCorrection
@@ -64,7 +65,8 @@ def main(argv: list[str]) -> None:
     out.mkdir(parents=True, exist_ok=True)
     if not images.exists():
         images.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(images, images=arrays["images"])
+        with files.written_aside(images) as aside, aside.open("wb") as file:
+            np.savez(file, images=arrays["images"])
     np.savez(out / "data.npz", **{key: value for key, value in arrays.items() if key != "images"})
     np.savez(out / "initial.npz", **pure.state_values(model))
     for (step, size), program in programs.items():
@@ -254,6 +256,13 @@ def _check_images(path: Path, images: np.ndarray) -> None:
     """Checks that a file of images that is there already holds these."""
     if not path.exists():
         return
-    with np.load(path) as file:
-        if "images" not in file.files or not np.array_equal(file["images"], images):
-            raise ValueError(f"images must be of this data set. Received: {path}, other images")
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            is_same = "images" in file.files and np.array_equal(file["images"], images)
+    except (ValueError, EOFError, AttributeError, zipfile.BadZipFile):  # no archive, or a torn one
+        is_same = False
+    if not is_same:
+        raise ValueError(
+            f"images must be those of this data set. Received: {path}, which holds others; "
+            "allowed: such an archive, or a path where there is none yet."
+        )

@@ -43,38 +43,41 @@ def main(argv: list[str]) -> None:
             raise ValueError(f"There is no export in this directory. Received: {exported}")
         settings = run_loading.settings_of(exported / "flags.txt", argv[0])
         results = Path(RESULTS.value or exported)
-        states = {which: _state(results / f"{which}.npz") for which in ("latest", "best")}
+        states = {which: _state(results / f"{which}.npz") for which in ("best", "latest")}
+        rows = (results / "metrics.csv").read_text().splitlines(keepends=True)
+        device = json.loads((results / "device.json").read_text())
         workdir = Workdir(Path(train_flags.WORKDIR.value))
         workdir.check(settings, resume=False)
         source = experiment.load_source(settings, **train_flags.locations())
         noisy = experiment.prepare_data(settings, source)
         model = pure.started_model(settings, source, noisy)
-        pure.check_state(model, states["latest"])
+        for state in states.values():
+            pure.check_state(model, state)
 
-    workdir.create(
-        [*flag_lines(settings), *train_flags.location_lines()],
-        command=f"python -m gdw_tf.portable import {shlex.join(sys.argv[1:])}",
-    )
-    workdir.write_description(describe.full_description(settings, noisy))
-    rows = (results / "metrics.csv").read_text().splitlines(keepends=True)
-    for which in ("best", "latest"):  # the model is left at the latest
-        epochs = int(states[which]["epochs_done"])
-        files.write_text(workdir.metrics, "".join(rows[: 1 + epochs]))
-        pure.assign_state(model, states[which])
-        workdir.checkpoints.save(
-            model,
-            step=int(model.steps_taken.numpy()),
-            epoch=epochs,
-            run_files=workdir.growing,
-            is_best=which == "best",
+    with workdir.locked():
+        workdir.create(
+            [*flag_lines(settings), *train_flags.location_lines()],
+            command=f"python -m gdw_tf.portable import {shlex.join(sys.argv[1:])}",
         )
-    done = len(workdir.rows())
-    if done == settings.epochs:
-        model.export(str(workdir.export), verbose=False)
-        summary = train.summarize(settings, noisy, workdir.rows())
-        device = json.loads((results / "device.json").read_text())
-        workdir.write_summary(summary | {"ran_on": device})
-        print(f"test accuracy {100 * summary['final_accuracy']:.2f} %")
+        workdir.write_description(describe.full_description(settings, noisy))
+        for which, state in states.items():  # the model is left at the latest
+            epochs = int(state["epochs_done"])
+            files.write_text(workdir.metrics, "".join(rows[: 1 + epochs]))
+            pure.assign_state(model, state)
+            workdir.checkpoints.save(
+                model,
+                step=int(model.steps_taken.numpy()),
+                epoch=epochs,
+                run_files=workdir.growing,
+                is_best=which == "best",
+            )
+        done = len(workdir.rows())
+        if done == settings.epochs:
+            with files.written_aside(workdir.export) as aside:
+                model.export(str(aside), verbose=False)
+            summary = train.summarize(settings, noisy, workdir.rows()) | train.counts(model)
+            workdir.write_summary(summary | {"ran_on": device})
+            print(f"test accuracy {100 * summary['final_accuracy']:.2f} %")
     print(f"imported {done} of {settings.epochs} epochs into {workdir.root}")
 
 

@@ -28,6 +28,7 @@ import math
 import os
 import sys
 import time
+import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -416,12 +417,16 @@ def main() -> None:
     parser.add_argument("--images", type=Path, help="file of images; by default DIR/images.npz")
     parser.add_argument("--until", type=int, help="stop after so many epochs in all")
     arguments = parser.parse_args()
+    if arguments.until is not None and arguments.until < 1:
+        parser.error(
+            f"until is out of range. Received: until={arguments.until}; allowed: 1 or more"
+        )
     try:
         package = load(arguments.directory, arguments.images)
         out = arguments.out or arguments.directory
         out.mkdir(parents=True, exist_ok=True)
         run(package, out, arguments.until)
-    except (OSError, ValueError, FloatingPointError) as error:
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile, FloatingPointError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1 if isinstance(error, FloatingPointError) else 2)
 

@@ -311,6 +311,9 @@ def test_an_imported_run_evaluates_to_the_same_accuracy(exported, trained, tmp_p
     summary = json.loads((workdir / "summary.json").read_text())
     assert summary["final_accuracy"] == pytest.approx(np.mean(accuracies))
     assert summary["ran_on"]["device"] == "cpu"
+    again = run("train", f"--flagfile={workdir / 'flags.txt'}", f"--workdir={workdir}", "--resume")
+    assert again.code == 0, again.err  # nothing is left to train
+    assert json.loads((workdir / "summary.json").read_text()) == summary
     model = Workdir(workdir).checkpoints.latest().load()
     latest = read(trained / "latest.npz")
     np.testing.assert_array_equal(
@@ -319,6 +322,18 @@ def test_an_imported_run_evaluates_to_the_same_accuracy(exported, trained, tmp_p
     np.testing.assert_array_equal(
         model.weight_net.trainable_variables[0], latest["weight_net/dense/kernel"]
     )
+
+
+@pytest.mark.parametrize("missing", ["best.npz", "latest.npz", "metrics.csv", "device.json"])
+def test_an_import_without_all_results_writes_nothing(missing, exported, stopped, tmp_path):
+    results = tmp_path / "results"
+    shutil.copytree(stopped, results)
+    (results / missing).unlink()
+    finished = run(
+        "portable.import_run", exported, f"--results={results}", f"--workdir={tmp_path / 'run'}"
+    )
+    assert finished.code == 2 and missing in finished.err
+    assert not (tmp_path / "run").exists()
 
 
 def test_training_goes_on_in_tensorflow_where_run_py_stopped(exported, stopped, tmp_path):
@@ -442,7 +457,7 @@ def test_a_mistake_in_importing_gets_one_line(arguments, message):
 
 def test_an_export_that_was_not_run_cannot_be_imported(exported, tmp_path):
     finished = run("portable.import_run", exported, f"--workdir={tmp_path / 'run'}")
-    assert finished.code == 2 and "latest.npz" in finished.err
+    assert finished.code == 2 and "best.npz" in finished.err
     assert not (tmp_path / "run").exists()
 
 
@@ -451,6 +466,8 @@ def test_a_state_of_another_run_is_refused(exported, tmp_path):
     del initial["features/bias"]
     for which in ("latest", "best"):
         np.savez(tmp_path / f"{which}.npz", **initial)
+    (tmp_path / "metrics.csv").write_text("epoch\n")
+    (tmp_path / "device.json").write_text("{}")
     finished = run(
         "portable.import_run", exported, f"--results={tmp_path}", f"--workdir={tmp_path / 'run'}"
     )
@@ -465,3 +482,13 @@ def test_one_command_leads_to_all_three():
     assert "--out" in start("export", "--help").stdout
     wrong = start("exprot")
     assert wrong.returncode == 2 and "allowed: export, import, run" in wrong.stderr
+
+
+@pytest.mark.parametrize("content", [b"", b"PK torn", b"text"])
+def test_a_file_of_images_that_is_none_is_refused(content, tmp_path):
+    (tmp_path / "images.dat").write_bytes(content)
+    finished = run(
+        "portable.export", f"--out={tmp_path / 'out'}", f"--images={tmp_path / 'images.dat'}"
+    )
+    assert finished.code == 2 and "images must be those of this data set" in finished.err
+    assert not (tmp_path / "out").exists()
