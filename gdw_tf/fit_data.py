@@ -298,16 +298,22 @@ def warn_of_overlap(training: Data, meta: Data) -> None:
     inputs, meta_inputs = (tf.nest.flatten(data.inputs) for data in (training, meta))
     if [array.shape[1:] for array in inputs] != [array.shape[1:] for array in meta_inputs]:
         return
-    like_training = [
-        array.astype(given.dtype, copy=False)
-        for array, given in zip(meta_inputs, inputs, strict=True)
-    ]
+    like_training = []
+    can_be_shared = np.ones(meta.size, bool)
+    for array, given in zip(meta_inputs, inputs, strict=True):
+        is_number = array.dtype.kind in "biuf" and given.dtype.kind in "biuf"
+        like_training.append(array.astype(given.dtype, copy=False) if is_number else array)
+        same = like_training[-1] == array  # what another dtype cannot hold is no training example
+        can_be_shared &= same.reshape(meta.size, -1).all(axis=1)
     digests = list(row_digests(like_training))
-    wanted, found = set(digests), {}
+    wanted = {digest for digest, can in zip(digests, can_be_shared, strict=True) if can}
+    found: dict[bytes, int] = {}
     for index, digest in enumerate(row_digests(inputs)):
         if digest in wanted:
             found.setdefault(digest, index)
-    shared = [index for index, digest in enumerate(digests) if digest in found]
+    shared = [
+        index for index, digest in enumerate(digests) if can_be_shared[index] and digest in found
+    ]
     if shared:
         warnings.warn(
             f"{len(shared)} of {meta.size} meta examples are training examples too (meta example "

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -222,3 +223,20 @@ def test_class_weights_multiply_sample_weights(
 def test_a_class_weight_for_no_class_is_refused():
     with pytest.raises(ValueError, match=r"Received: \[3\]; allowed: 0 to 2"):
         training_batches(read(X, Y), class_weight={0: 1.0, 3: 2.0})
+
+
+@pytest.mark.parametrize(
+    ("meta", "shared"),
+    [
+        (np.array([[0.5], [2.5]]), 0),  # cut off, they would be 0 and 2
+        (np.array([[1.0], [2.5]]), 1),
+        (np.array([["0"], ["1"]]), 0),
+    ],
+)
+def test_meta_examples_of_another_dtype_are_shared_only_if_they_are_equal(meta, shared):
+    training = read(np.arange(3)[:, np.newaxis], np.arange(3))
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        fit_data.warn_of_overlap(training, read(meta, np.arange(2)))
+    assert len(said) == bool(shared)
+    assert all(f"{shared} of 2 meta examples" in str(one.message) for one in said)

@@ -30,12 +30,19 @@ def row_digests(arrays: Sequence[np.ndarray]) -> Iterator[bytes]:
     """Hashes examples one by one.
 
     Args:
-        arrays: One or more, all with the N examples along their first axis. An array of objects
-            counts as what its entries are written as.
+        arrays: One or more, all with the N examples along their first axis. Text, and an array of
+            objects, counts as what its entries are written as.
 
     Yields:
         N digests, in order.
     """
-    arrays = [array.astype("U") if array.dtype == object else array for array in arrays]
     for rows in zip(*arrays, strict=True):
-        yield digest(*(np.ascontiguousarray(row).view(np.uint8).data for row in rows))
+        yield digest(*map(_content, rows))
+
+
+def _content(row: np.ndarray) -> bytes | memoryview:
+    """What is hashed of one array's part of an example."""
+    row = np.asarray(row)
+    if row.dtype.kind in "OSU":  # padded to the longest of its array, or no bytes at all
+        return repr(row.tolist()).encode()
+    return np.ascontiguousarray(row).view(np.uint8).data
