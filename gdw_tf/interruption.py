@@ -42,6 +42,7 @@ class Interruption:
 
     def __exit__(self, *error: Any) -> None:
         """Lets the signals do what they did before."""
+        self.deferred = False  # also where an error ended what set it
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
