@@ -418,6 +418,7 @@ def main(kills: int, seed: int, cases: list[str], folder: Path) -> int:
     """Kills until there were as many kills; the exit code."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["gdw_tf.train"])  # imported once; nothing runs in it
+    folder.mkdir(parents=True, exist_ok=True)
     trials, generator = Trials(context, folder), random.Random(seed)
     outcomes: list[tuple[str, Kill, str]] = []
     waiting: list[str] = []  # so that all kinds have their turn
