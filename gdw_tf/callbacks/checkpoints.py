@@ -143,7 +143,8 @@ class Checkpoints(keras.callbacks.Callback):
         self.interruption.check()
 
     def _rollbacks(self) -> int:
-        return int(getattr(self.model, "rollbacks", np.zeros(())))
+        count = getattr(self.model, "rollbacks", None)  # any Keras model may be saved
+        return 0 if count is None else int(count.numpy())
 
     def _is_due(self, step: int) -> bool:
         if self.every is not None and step % self.every == 0:
