@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Callable
 from typing import Any
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -26,11 +27,17 @@ class Interruption:
     While `deferred` is set, a first signal waits for `check`; a second one no longer does. A signal
     that was ignored before, as Ctrl-C is by a program in the background, stays so.
 
+    Args:
+        at_once: called, with the signal's number, in the place of raising `Interrupted` at once.
+            An error that is raised wherever the program happens to be may come up within a
+            library in C that does not expect one.
+
     Attributes:
         deferred: whether a signal waits; false at first.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, at_once: Callable[[int], None] | None = None) -> None:
+        self._at_once = at_once or _raise
         self.deferred = False
         self._waiting: int | None = None
 
@@ -60,4 +67,8 @@ class Interruption:
         if self.deferred and self._waiting is None:
             self._waiting = number
         else:
-            raise Interrupted(number)
+            self._at_once(number)
+
+
+def _raise(number: int) -> None:
+    raise Interrupted(number)

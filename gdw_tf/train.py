@@ -13,10 +13,12 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
+import os
 import platform
 import re
 import resource
 import shlex
+import signal
 import sys
 import time
 import warnings
@@ -148,19 +150,31 @@ def _read_flags(argv: list[str]) -> tuple[Settings, tf.distribute.Strategy, Work
 def _interruptible(workdir: Workdir) -> Iterator[Interruption]:
     """Ends the program with a line on how to go on where it is told to stop, and exit code 128+."""
     try:
-        with Interruption() as interruption:
+        with Interruption(lambda number: _leave(number, workdir)) as interruption:
             yield interruption
     except Interrupted as stop:
-        again = ["python", "-m", "gdw_tf.train", *sys.argv[1:]]
-        if train_flags.WORKDIR.value is None:
-            again.append(f"--workdir={workdir.root}")
-        if not train_flags.RESUME.value:
-            again.append("--resume")
-        print(
-            f"stopped by {stop.signal.name}; {_kept(workdir)}; go on with: {shlex.join(again)}",
-            file=sys.stderr,
-        )
+        _say_how_to_go_on(stop.signal, workdir)
         sys.exit(128 + stop.signal)
+
+
+def _leave(number: int, workdir: Workdir) -> None:
+    """Ends the program where it is: there is nothing to save, or a second signal insists."""
+    _say_how_to_go_on(signal.Signals(number), workdir)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(128 + number)
+
+
+def _say_how_to_go_on(by: signal.Signals, workdir: Workdir) -> None:
+    again = ["python", "-m", "gdw_tf.train", *sys.argv[1:]]
+    if train_flags.WORKDIR.value is None:
+        again.append(f"--workdir={workdir.root}")
+    if not train_flags.RESUME.value:
+        again.append("--resume")
+    print(
+        f"stopped by {by.name}; {_kept(workdir)}; go on with: {shlex.join(again)}",
+        file=sys.stderr,
+    )
 
 
 def _summarize(

@@ -439,7 +439,7 @@ def test_nothing_is_written_over(exported, tmp_path):
     np.savez(other, images=np.zeros((3, 8, 8, 1), np.uint8))
     assert "must be a new directory" in run("portable.export", f"--out={exported}").err
     finished = run("portable.export", f"--out={tmp_path / 'out'}", f"--images={other}")
-    assert finished.code == 2 and "other images" in finished.err
+    assert finished.code == 2 and "which holds others" in finished.err
     assert not (tmp_path / "out").exists()
 
 
