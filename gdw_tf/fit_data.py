@@ -301,10 +301,13 @@ def warn_of_overlap(training: Data, meta: Data) -> None:
     like_training = []
     can_be_shared = np.ones(meta.size, bool)
     for array, given in zip(meta_inputs, inputs, strict=True):
-        is_number = array.dtype.kind in "biuf" and given.dtype.kind in "biuf"
-        like_training.append(array.astype(given.dtype, copy=False) if is_number else array)
-        same = like_training[-1] == array  # what another dtype cannot hold is no training example
-        can_be_shared &= same.reshape(meta.size, -1).all(axis=1)
+        if array.dtype != given.dtype and {array.dtype.kind, given.dtype.kind} <= set("biuf"):
+            with np.errstate(invalid="ignore", over="ignore"):
+                cast = array.astype(given.dtype)
+            same = cast == array  # what another dtype cannot hold is no training example
+            can_be_shared &= same.reshape(meta.size, -1).all(axis=1)
+            array = cast
+        like_training.append(array)
     digests = list(row_digests(like_training))
     wanted = {digest for digest, can in zip(digests, can_be_shared, strict=True) if can}
     found: dict[bytes, int] = {}

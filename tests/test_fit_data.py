@@ -230,6 +230,7 @@ def test_a_class_weight_for_no_class_is_refused():
     [
         (np.array([[0.5], [2.5]]), 0),  # cut off, they would be 0 and 2
         (np.array([[1.0], [2.5]]), 1),
+        (np.array([[np.nan], [1e30]]), 0),  # which integers cannot hold
         (np.array([["0"], ["1"]]), 0),
     ],
 )
