@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import errno
+import os
+import stat
+
 import pytest
 
 from gdw_tf.files import remove, write_text, written_aside
@@ -50,3 +54,21 @@ def test_removing_follows_no_link(tmp_path):
     remove(tmp_path / "nothing")
     assert [one.name for one in tmp_path.iterdir()] == ["kept"]
     assert (tmp_path / "kept" / "file").exists()
+
+
+@pytest.mark.parametrize(("number", "is_tolerated"), [(errno.EINVAL, True), (errno.EIO, False)])
+def test_directories_that_cannot_be_brought_to_the_disk(
+    number, is_tolerated, tmp_path, monkeypatch
+):
+    def fsync(descriptor):
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    path = tmp_path / "a.txt"
+    if is_tolerated:
+        write_text(path, "whole")
+    else:
+        with pytest.raises(OSError, match=os.strerror(number)):
+            write_text(path, "whole")
+    assert path.read_text() == "whole"
