@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gdw_tf import cli, run_loading
+from gdw_tf import cli, files, run_loading
 from gdw_tf.checks import check_directory
 
 
@@ -17,10 +17,14 @@ def main(argv: list[str]) -> None:
     """Writes the SavedModel."""
     with cli.user_errors():
         workdir, _ = run_loading.open_run(argv)
-        out = cli.OUT.value or str(workdir.export)
-        check_directory("out", Path(out))
+        out = Path(cli.OUT.value or workdir.export)
+        check_directory("out", out)
         model = run_loading.load_checkpoint(workdir)
-    model.export(out, verbose=False)
+    if out.exists() and out != workdir.export:  # it may hold what is not ours to remove
+        model.export(str(out), verbose=False)
+    else:
+        with files.written_aside(out) as aside:
+            model.export(str(aside), verbose=False)
     print(f"exported the {run_loading.CHECKPOINT.value} checkpoint to {out}")
 
 

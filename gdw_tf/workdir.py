@@ -11,8 +11,9 @@ summary.json        the results, when the run is complete
 export/             the classifier as a SavedModel
 lock                held by the process that trains, whose number is in it; empty when none does
 
-What is written there is whole, whenever the run is broken off. The files that grow with the
-training are also in the checkpoints, as they were, and go back to that when the run goes on.
+What is written there is whole, whenever the run is broken off, but for what grows in place: a row
+of metrics.csv may be broken off, and so may the events. metrics.csv and pseudo_clean.npz are also
+in the checkpoints, as they were, and go back to that when the run goes on; the events do not.
 """
 
 from __future__ import annotations

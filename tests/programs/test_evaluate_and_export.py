@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from gdw_tf import data
+from gdw_tf.methods import Method
 from gdw_tf.workdir import Workdir
 
 
@@ -36,6 +38,29 @@ def test_export_writes_the_named_checkpoint(finished_run, run_program, tmp_path)
     best = Workdir(finished_run).checkpoints.best().load()
     served = tf.saved_model.load(str(out)).signatures["serving_default"](tf.constant(images))
     np.testing.assert_allclose(served["logits"], best(images), rtol=1e-5, atol=1e-5)
+
+
+def test_an_export_that_is_broken_off_leaves_nothing(
+    finished_run, run_program, tmp_path, monkeypatch
+):
+    def broken(self, path, **arguments):
+        Path(path).mkdir()
+        (Path(path) / "saved_model.pb").write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Method, "export", broken)
+    with pytest.raises(KeyboardInterrupt):
+        run_program("export", finished_run, f"--out={tmp_path / 'served'}")
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_export_removes_nothing_from_a_directory_that_is_there(
+    finished_run, run_program, tmp_path
+):
+    (tmp_path / "notes.txt").write_text("mine")
+    assert run_program("export", finished_run, f"--out={tmp_path}").code == 0
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+    assert (tmp_path / "saved_model.pb").exists()
 
 
 @pytest.mark.parametrize("program", ["evaluate", "export"])
