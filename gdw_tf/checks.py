@@ -185,3 +185,22 @@ def check_directory(name: str, path: Path) -> None:
         raise ValueError(f"{name} must be a directory. Received: {name}={path}; {parent} is none")
     if not os.access(parent, os.W_OK | os.X_OK):
         raise PermissionError(f"{name} cannot be written. Received: {name}={path}, in {parent}")
+
+
+def check_file(name: str, path: Path, suffix: str = "") -> None:
+    """Checks that a file can be written, there or anew; writes nothing.
+
+    Args:
+        name: What the user calls it.
+        path: The file.
+        suffix: What its name must end in.
+
+    Raises:
+        PermissionError: It cannot be written.
+        ValueError: It is a directory, what it should lie in is none, or its name ends otherwise.
+    """
+    if not path.name.endswith(suffix):
+        raise ValueError(f"{name} must end in {suffix}. Received: {name}={path}")
+    if path.is_dir():
+        raise ValueError(f"{name} must be a file. Received: {name}={path}, which is a directory")
+    check_directory(name, path.parent)

@@ -21,7 +21,7 @@ from gdw_tf.checks import is_printable, one_line
 
 Groups = Mapping[str, Sequence[flags.FlagHolder]]
 
-OUT = flags.DEFINE_string("out", None, "Directory to write; each program says its default.")
+OUT = flags.DEFINE_string("out", None, "Directory or file to write; each program says its default.")
 
 
 def run(main: Callable[[list[str]], None], *, doc: str, groups: Groups) -> None:

@@ -98,6 +98,7 @@ def main(argv: list[str]) -> None:
                 if unreadable is not None:
                     workdir.write_unreadable(unreadable)
                 workdir.write_description(describe.full_description(settings, noisy))
+                workdir.write_class_names(source.class_names)
                 workdir.restore(checkpoint)
                 _warn_of_damaged_best(workdir)
                 _announce(settings, noisy, workdir, epoch, step)
@@ -112,7 +113,7 @@ def main(argv: list[str]) -> None:
                     _train(model, settings, source, part, called, is_chief)
             if is_chief:
                 with files.written_aside(workdir.export) as aside:
-                    model.export(str(aside), verbose=False)
+                    model.export(str(aside), verbose=False, class_names=source.class_names)
                 once = {  # what is known of the training alone
                     "seconds": time.monotonic() - start,
                     "peak_memory_bytes": _MEMORY_UNIT

@@ -5,6 +5,7 @@ metrics.csv         one row an epoch
 checkpoints/        the latest ones and the best by test accuracy, see `gdw_tf.checkpoints`
 tensorboard/        events
 description.txt     the data: images of each class, the noise realised
+class_names.json    the name of each class
 unreadable.txt      of image files: those that were left out, each with the reason
 pseudo_clean.npz    of --meta=pseudo: the epoch since which the meta set holds, and its indices
 summary.json        the results, when the run is complete
@@ -26,7 +27,7 @@ import json
 import os
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -75,6 +76,11 @@ class Workdir:
     def description(self) -> Path:
         """What the data are."""
         return self.root / "description.txt"
+
+    @property
+    def class_names(self) -> Path:
+        """The names of the classes."""
+        return self.root / "class_names.json"
 
     @property
     def unreadable(self) -> Path:
@@ -206,6 +212,16 @@ class Workdir:
     def write_description(self, text: str) -> None:
         """Writes description.txt."""
         files.write_text(self.description, f"{text}\n")
+
+    def read_class_names(self) -> tuple[str, ...] | None:
+        """The name of each class; `None` of a run that is older than the file."""
+        if not self.class_names.exists():
+            return None
+        return tuple(json.loads(self.class_names.read_text(encoding="utf-8")))
+
+    def write_class_names(self, class_names: Sequence[str]) -> None:
+        """Writes class_names.json."""
+        files.write_text(self.class_names, f"{json.dumps(class_names, ensure_ascii=False)}\n")
 
     def write_unreadable(self, reasons: dict[str, str]) -> None:
         """Writes unreadable.txt: on every line a path, a tabulator and a reason."""

@@ -11,7 +11,7 @@ from gdw_tf.data.pipeline import (
     training_batches,
 )
 from gdw_tf.data.prepare import NoisyData, prepare
-from gdw_tf.data.scan import Scan, first_unreadable, scan, without
+from gdw_tf.data.scan import Scan, first_unreadable, read_image, scan, without
 from gdw_tf.data.sources import load, names, registered_name
 from gdw_tf.data.sources.source import Source
 
@@ -30,6 +30,7 @@ __all__ = [
     "meta_batches",
     "names",
     "prepare",
+    "read_image",
     "registered_name",
     "scan",
     "shuffled_pass",

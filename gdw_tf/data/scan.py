@@ -138,6 +138,26 @@ def first_unreadable(source: Source) -> tuple[str, str] | None:
     return None
 
 
+def read_image(path: str, image_size: tuple[int, int] | None = None) -> np.ndarray:
+    """Reads and decodes an image file as a training does.
+
+    Args:
+        path: The file.
+        image_size: (height, width) that it is resized to; `None` for the size it has.
+
+    Returns:
+        uint8, shape (height, width, 3).
+
+    Raises:
+        ValueError: If it cannot be read or decoded, or holds too much; the message is the reason
+            alone.
+    """
+    try:
+        return _decoded(_contents(path), image_size).numpy()
+    except Exception as error:  # a damaged file gets anything at all out of its decoder
+        raise ValueError(_reason(error)) from error
+
+
 def _read(
     images: ImageFiles, hashed: Callable[[bytes], bytes]
 ) -> Iterator[tuple[int, bytes | str]]:
@@ -149,11 +169,10 @@ def _read(
 
     def read(index: int) -> bytes | str:
         try:
-            with open(images.full_path(index), "rb") as file:
-                contents = file.read(MAX_BYTES + 1)
-            _check_image(contents)
-        except Exception as error:  # a damaged file gets anything at all out of its decoder
-            return one_line(getattr(error, "message", error)) or type(error).__name__
+            contents = _contents(images.full_path(index))
+            _decoded(contents)  # not resized: that cannot fail, and takes longer than the rest
+        except Exception as error:  # as in `read_image`
+            return _reason(error)
         return hashed(contents)
 
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as threads:
@@ -179,8 +198,18 @@ def _digests(images: Images, unreadable: dict[str, str]) -> np.ndarray:
     return found
 
 
-def _check_image(contents: bytes) -> None:
-    """Raises an error if contents cannot be decoded, as batches are, or hold too many pixels."""
+def _contents(path: str) -> bytes:
+    """What stands in a file; of one that is too large, more than is allowed."""
+    with open(path, "rb") as file:
+        return file.read(MAX_BYTES + 1)
+
+
+def _reason(error: Exception) -> str:
+    return one_line(getattr(error, "message", error)) or type(error).__name__
+
+
+def _decoded(contents: bytes, image_size: tuple[int, int] | None = None) -> tf.Tensor:
+    """Decodes as batches are; raises an error if that fails, or there are too many pixels."""
     if len(contents) > MAX_BYTES:
         raise ValueError(f"too large a file; allowed: {MAX_BYTES:,} bytes")
     try:
@@ -193,7 +222,7 @@ def _check_image(contents: bytes) -> None:
     if width * height > MAX_PIXELS:
         raise ValueError(f"{width} x {height} pixels; allowed: {MAX_PIXELS:,} in all")
     with tf.device("CPU:0"):
-        decode_image(contents)  # not resized: that cannot fail, and takes longer than the rest
+        return decode_image(contents, image_size)
 
 
 def _check_leak(source: Source, digests: dict[str, np.ndarray]) -> None:

@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import functools
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -518,18 +519,34 @@ class Method(WatchedModel):
             **arguments: what else `fit` was given, but for the meta set's batch size.
         """
 
-    def export(self, filepath: str, format: str = "tf_saved_model", **kwargs: Any) -> None:
+    def export(
+        self,
+        filepath: str,
+        format: str = "tf_saved_model",
+        verbose: bool | None = True,
+        *,
+        class_names: Sequence[str] | None = None,
+    ) -> None:
         """Exports the classifier alone, for use without this library.
 
-        The exported model takes what the classifier takes and answers a dict of `logits` and
-        `probabilities`, both (B, C).
+        The exported model takes what the classifier takes and answers `logits` and `probabilities`,
+        both (B, C), and `label`, int32, (B,), by name.
 
         Args:
-            filepath: where to write.
-            format: as in `keras.Model.export`; default a TensorFlow SavedModel.
-            **kwargs: as in `keras.Model.export`.
+            filepath: where to write: a directory for a SavedModel, a file for anything else.
+            format: default `"tf_saved_model"`, a TensorFlow SavedModel; or `"onnx"`, `"litert"` or
+                `"keras"`, see `gdw_tf.serving`, for a classifier that is a graph of layers.
+            verbose: whether to say what was written.
+            class_names: the name of each class, which goes with the model; default their numbers.
+
+        Raises:
+            ValueError: the classifier has no weights yet or is none that the format takes; an
+                unknown format; names that are not one a class.
         """
-        serving.serving_model(self.classifier).export(filepath, format=format, **kwargs)
+        format = "saved_model" if format == "tf_saved_model" else format
+        serving.write(self.classifier, Path(filepath), format, class_names=class_names)
+        if verbose is None or verbose:
+            print(f"exported to {filepath}")
 
     def get_config(self) -> dict[str, Any]:
         """Configuration: the classifier and the method's own options, `option_names`."""

@@ -60,6 +60,7 @@ def main(argv: list[str]) -> None:
             command=f"python -m gdw_tf.portable import {shlex.join(sys.argv[1:])}",
         )
         workdir.write_description(describe.full_description(settings, noisy))
+        workdir.write_class_names(source.class_names)
         for which, state in states.items():  # the model is left at the latest
             epochs = int(state["epochs_done"])
             files.write_text(workdir.metrics, "".join(rows[: 1 + epochs]))
@@ -74,7 +75,7 @@ def main(argv: list[str]) -> None:
         done = len(workdir.rows())
         if done == settings.epochs:
             with files.written_aside(workdir.export) as aside:
-                model.export(str(aside), verbose=False)
+                model.export(str(aside), verbose=False, class_names=source.class_names)
             summary = train.summarize(settings, noisy, workdir.rows()) | train.counts(model)
             workdir.write_summary(summary | {"ran_on": device})
             print(f"test accuracy {100 * summary['final_accuracy']:.2f} %")
