@@ -101,7 +101,8 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_without_this_library_the_export_answers_as_predict_does(exported, name):
     answers = np.load(exported / name / "answers.npz")
     predicted = np.load(exported / name / "predicted.npz")["arr_0"]
-    assert set(answers.files) == {"logits", "probabilities"}
+    assert set(answers.files) == {"logits", "probabilities", "label"}
+    np.testing.assert_array_equal(answers["label"], predicted.argmax(axis=1))
     assert answers["logits"].dtype == answers["probabilities"].dtype == np.float32
     np.testing.assert_allclose(answers["logits"], predicted, atol=1e-6)
     exponentials = np.exp(predicted.astype(np.float64))

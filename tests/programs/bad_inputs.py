@@ -113,6 +113,27 @@ PROGRAMS: Sequence[tuple[str, str]] = [
     ("evaluate DIR/other_model_run", "a Sequential"),
     ("evaluate DIR/broken_run", "model.keras"),
     ("export RUN --out=DIR/text.txt", "text.txt"),
+    ("export RUN --format=pdf", "format=pdf; allowed: saved_model, onnx, litert, keras"),
+    (
+        "export RUN --format=onnx --out=DIR/model.bin",
+        "must end in .onnx. Received: out=DIR/model.bin",
+    ),
+    ("export RUN --format=keras --out=DIR/text.txt/model.keras", "text.txt"),
+    ("export RUN --format=litert --out=DIR/directory.tflite", "which is a directory"),
+    ("export RUN --quantize=int8", "quantize=int8, format=saved_model"),
+    ("export RUN --format=litert --quantize=int4", "quantize=int4; allowed: int8"),
+    ("predict RUN/export", "Received: ['RUN/export']"),
+    ("predict DIR/nowhere.onnx DIR/huge", "DIR/nowhere.onnx"),
+    ("predict DIR/text.txt DIR/huge", "text.txt; allowed: the directory of a SavedModel"),
+    ("predict DIR DIR/huge", "no model that gdw_tf exported. Received: DIR"),
+    ("predict DIR/text.onnx DIR/huge", "text.onnx"),
+    ("predict DIR/text.tflite DIR/huge", "text.tflite"),
+    ("predict DIR/lambda.keras DIR/huge", "lambda.keras"),
+    ("predict RUN/export DIR/nowhere.png", "nowhere.png"),
+    ("predict RUN/export DIR/directory.tflite", "no images in the folder"),
+    ("predict RUN/export DIR/text.txt DIR/huge/train/a/0.png", "No image can be read. Received: 2"),
+    ("predict RUN/export DIR/huge --top=11", "top=11; allowed: 1 to 10"),
+    ("predict RUN/export DIR/huge --out=DIR", "out=DIR, which is a directory"),
     ("compare --methods=", "methods"),
     ("compare --methods=gdw:speed=1", "gdw:speed=1"),
     ("compare --methods=ce --seeds=a", "seeds must be numbers. Received: a"),
@@ -211,6 +232,9 @@ CALLS: Sequence[tuple[str, str]] = [
     ("fit(class_weight=[1, 2, 3])", "[1, 2, 3]"),
     ("fit(class_weight={3: 1.0})", "[3]; allowed: 0 to 2"),
     ("fit(class_weight={0: float('nan')})", "class_weight[0]=nan"),
+    ("gdw_tf.GDW(classifier()).export('new', format='pdf')", "format='pdf'; allowed: saved_model"),
+    ("gdw_tf.GDW(classifier()).export('new', class_names=['a'])", "1 class_names; allowed: 3"),
+    ("gdw_tf.GDW(classifier()).export('new', class_names=['a', 'b', 'c\\n'])", r"'c\n'"),
     ("data.load('nowhere')", "'nowhere'"),
     ("data.prepare(data.load('digits'), num_meta=0)", "num_meta=0"),
     ("data.prepare(data.load('digits'), num_meta=20, noise='flip', noise_rate='x')", "'x'"),
@@ -308,6 +332,10 @@ def write_files(directory: Path, finished_run: Path) -> None:
     """Writes what is wrong with files, data sets and runs."""
     directory.mkdir()
     (directory / "text.txt").write_text("years of work\n")
+    (directory / "directory.tflite").mkdir()
+    for suffix in ("onnx", "tflite"):
+        (directory / f"text.{suffix}").write_text("years of work\n")
+    _write_lambda(directory / "lambda.keras")
     (directory / "unknown.flags").write_text("--epochs=1\n--speed=11\n")
     (directory / "bad.csv").write_text("file,class\n0.png,a\n")
     np.save(directory / "pickled.npy", np.array([{"a": 1}], object), allow_pickle=True)

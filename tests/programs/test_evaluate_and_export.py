@@ -1,14 +1,12 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from gdw_tf import data
-from gdw_tf.methods import Method
+from gdw_tf import data, serving
 from gdw_tf.workdir import Workdir
 
 
@@ -43,12 +41,12 @@ def test_export_writes_the_named_checkpoint(finished_run, run_program, tmp_path)
 def test_an_export_that_is_broken_off_leaves_nothing(
     finished_run, run_program, tmp_path, monkeypatch
 ):
-    def broken(self, path, **arguments):
-        Path(path).mkdir()
-        (Path(path) / "saved_model.pb").write_bytes(b"half")
+    def broken(classifier, path, *arguments, **named):
+        path.mkdir()
+        (path / "saved_model.pb").write_bytes(b"half")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Method, "export", broken)
+    monkeypatch.setattr(serving, "write", broken)
     with pytest.raises(KeyboardInterrupt):
         run_program("export", finished_run, f"--out={tmp_path / 'served'}")
     assert not list(tmp_path.iterdir())

@@ -9,6 +9,8 @@ import numpy as np
 import PIL.Image
 import pytest
 
+from gdw_tf import serving
+
 # The least that is a training on a handful of images.
 TINY = (
     "--image_size=8,8",
@@ -59,6 +61,9 @@ def test_a_folder_is_trained_on_evaluated_and_exported(folder, tmp_path, train, 
     assert evaluated.code == 0, evaluated.err
     assert json.loads(evaluated.out)["examples"] == 6
     assert run_program("export", workdir).code == 0
+    assert serving.load(workdir / "export").class_names == ("dark", "light")
+    predicted = run_program("predict", workdir / "export", folder / "test/dark/0.png")
+    assert predicted.out.split("\t")[1] in ("dark", "light")
 
     # What was left out once is left out again, without another look.
     (folder / "train/dark/broken.png").write_bytes((folder / "train/dark/0.png").read_bytes())
