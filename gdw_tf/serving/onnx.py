@@ -15,6 +15,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from gdw_tf.checks import one_line
 from gdw_tf.serving.plain import plain_model
 from gdw_tf.serving.signature import Served, serving_model
 
@@ -36,10 +37,19 @@ def check_installed() -> None:
 
 
 def write(classifier: keras.Model, path: Path, class_names: tuple[str, ...]) -> None:
-    """Writes the file, see `gdw_tf.serving.write`."""
+    """Writes the file, see `gdw_tf.serving.write`.
+
+    Raises:
+        ValueError: the classifier has several inputs, or an operation that tf2onnx does not know.
+    """
     import onnx
 
     model = serving_model(plain_model(classifier))
+    if len(model.inputs) != 1:
+        raise ValueError(
+            f"ONNX files are written of classifiers of one input. Received: {classifier.name!r} "
+            f"with {len(model.inputs)}; allowed otherwise: saved_model."
+        )
     logging.getLogger("tf2onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # of NumPy, about Keras
@@ -56,7 +66,13 @@ def write(classifier: keras.Model, path: Path, class_names: tuple[str, ...]) -> 
     for tensor in (*graph.graph.input, *graph.graph.output):
         tensor.type.tensor_type.shape.dim[0].dim_param = "batch"
     onnx.helper.set_model_props(graph, {_NAMES: json.dumps(class_names, ensure_ascii=False)})
-    onnx.checker.check_model(graph)
+    try:
+        onnx.checker.check_model(graph)
+    except onnx.checker.ValidationError as error:  # tf2onnx leaves what it does not know as it is
+        raise ValueError(
+            f"This classifier cannot be written as ONNX. Received: {classifier.name!r}: "
+            f"{one_line(error)}"
+        ) from error
     onnx.save(graph, path)
 
 
