@@ -37,9 +37,10 @@ def main(argv: list[str]) -> None:
         workdir, settings = run_loading.open_run(argv)
         out = Path(cli.OUT.value or f"{workdir.export}{serving.suffix(format)}")
         _check(out, format)
+        class_names = _class_names(workdir)
         model = run_loading.load_checkpoint(workdir)
         noisy = _data_of_run(workdir, settings) if QUANTIZE.value else None
-    options: dict[str, Any] = {"class_names": _class_names(workdir)}
+    options: dict[str, Any] = {"class_names": class_names}
     if noisy is not None:
         one_by_one = data.evaluation_batches(noisy.x_meta, noisy.y_meta, batch_size=1)
         options["calibration"] = one_by_one.map(lambda images, _: images)

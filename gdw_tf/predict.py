@@ -92,16 +92,18 @@ def _predictions(
 ) -> Iterator[list[Prediction]]:
     """The likeliest classes of each image that can be read."""
     *image_size, channels = served.image_shape
-    read: dict[Path, np.ndarray] = {}
+    read: list[tuple[Path, np.ndarray]] = []
     for path in paths:
         try:
-            read[path] = _in_channels(data.read_image(str(path), tuple(image_size)), channels)
+            image = data.read_image(str(path), tuple(image_size))
         except ValueError as error:
             print(f"cannot be read: {one_line(path, length=10_000)}: {error}", file=sys.stderr)
+        else:
+            read.append((path, _in_channels(image, channels)))
     if not read:
         return
-    probabilities = served.answer(np.stack(list(read.values())))["probabilities"]
-    for path, row in zip(read, probabilities, strict=True):
+    probabilities = served.answer(np.stack([image for _, image in read]))["probabilities"]
+    for (path, _), row in zip(read, probabilities, strict=True):
         labels = np.argsort(-row, kind="stable")[:top]
         yield [
             Prediction(path, rank, int(label), served.class_names[label], float(row[label]))
