@@ -101,6 +101,12 @@ ON_NON_FINITE = flags.DEFINE_enum(
     "step out, rollback goes on from the last checkpoint with half the learning rate, up to three "
     "times.",
 )
+RECORD_EXAMPLES = flags.DEFINE_bool(
+    "record_examples",
+    True,
+    "Keep in the checkpoints what the training made of every example, for gdw_tf.audit and "
+    "gdw_tf.report: 4 (1 + 2 classes) bytes an example.",
+)
 
 GROUPS = {
     "Data": [
@@ -329,6 +335,7 @@ GROUPS = {
         JIT,
         DETERMINISTIC,
         ON_NON_FINITE,
+        RECORD_EXAMPLES,
     ],
 }
 
@@ -385,7 +392,7 @@ def locations() -> dict[str, Any]:
 def machine_lines() -> list[str]:
     """How this machine trains, as lines of a flag file: no part of the settings either."""
     how = (
-        *(STRATEGY, JIT, DETERMINISTIC, ON_NON_FINITE),
+        *(STRATEGY, JIT, DETERMINISTIC, ON_NON_FINITE, RECORD_EXAMPLES),
         *(CHECKPOINT_EVERY, CHECKPOINT_MINUTES, KEEP_CHECKPOINTS),
     )
     return [flag_line(flag.name, flag.value) for flag in how if flag.value is not None]

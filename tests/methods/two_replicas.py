@@ -50,7 +50,9 @@ def trained(
     keras.utils.set_random_seed(0)
     with strategy.scope():
         model = methods.by_name(name)(classifier(), seed=1, **options)
-        model.compile(gdw_tf.CoupledSGD(0.1), metrics=["accuracy"], **compiled)
+        model.compile(
+            gdw_tf.CoupledSGD(0.1), metrics=["accuracy"], record_examples=True, **compiled
+        )
     weights = np.linspace(0.5, 1.5, len(X))
     history = model.fit(
         X,
