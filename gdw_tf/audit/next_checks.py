@@ -35,10 +35,22 @@ def next_checks(audit: Audit, count: int) -> np.ndarray:
     """
     check_integer("count", count, 1, len(audit.given))
     two_largest = np.sort(audit.probabilities, axis=1)[:, -2:]
-    by_margin = np.argsort(two_largest[:, 1] - two_largest[:, 0], kind="stable")
-    # The place of each example among those of its suggested class.
-    place = np.empty(len(by_margin), np.int64)
-    for label in np.unique(audit.suggested):
-        of_class = by_margin[audit.suggested[by_margin] == label]
-        place[of_class] = np.arange(len(of_class))
-    return by_margin[np.argsort(place[by_margin], kind="stable")][:count]
+    return class_by_class(two_largest[:, 0] - two_largest[:, 1], audit.suggested)[:count]
+
+
+def class_by_class(value: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """Orders examples so that every class has its turn, with its example of the largest value.
+
+    Args:
+        value: of each example, (N,).
+        classes: of each example, integers, (N,).
+
+    Returns:
+        Their positions, int64, (N,).
+    """
+    order = np.argsort(-value, kind="stable")
+    turn = np.empty(len(order), np.int64)
+    for label in np.unique(classes):
+        of_class = order[classes[order] == label]
+        turn[of_class] = np.arange(len(of_class))
+    return order[np.argsort(turn[order], kind="stable")]
