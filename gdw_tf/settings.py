@@ -410,7 +410,7 @@ def _wrong_combinations(settings: Settings, wrong: set[str]) -> list[tuple[str, 
         "meta_add meta",
         settings.meta_add is not None and settings.meta != "clean",
         "Verified labels are added to a clean meta set.",
-        "meta=clean with meta_add",
+        "meta=clean, or no meta_add",
     )
     check(
         "method meta_every",

@@ -25,7 +25,7 @@ def audited(finished_run, tmp_path_factory):
     from .conftest import run
 
     out = tmp_path_factory.mktemp("audited") / "audit"
-    finished = run("audit.__main__", str(finished_run), f"--out={out}", "--shown=40")
+    finished = run("audit", str(finished_run), f"--out={out}", "--shown=40")
     assert finished.code == 0, finished.err
     return out, finished.out
 
@@ -82,7 +82,7 @@ def test_decisions_correct_labels_that_training_takes(finished_run, tmp_path, ru
     decisions.write_text(f"index,given,decision,label\n3,{noisy.y_train[3]},other,7\n")
     out = tmp_path / "corrected.npz"
     arguments = (str(finished_run), f"--apply={decisions}", f"--out={out}")
-    finished = run_program("audit.__main__", *arguments)
+    finished = run_program("audit", *arguments)
     assert finished.code == 0, finished.err
     with np.load(out) as arrays:
         expected = noisy.y_train.copy()
@@ -100,7 +100,7 @@ def test_verified_examples_join_the_meta_set_of_the_next_run(
     finished_run, tmp_path, train, run_program
 ):
     out = tmp_path / "next"
-    named = run_program("audit.__main__", str(finished_run), "--next=20", f"--out={out}")
+    named = run_program("audit", str(finished_run), "--next=20", f"--out={out}")
     assert named.code == 0, named.err
     rows = rows_of(out / "next.csv")
     assert named.out.split()[:20] == [row["index"] for row in rows]
@@ -114,7 +114,7 @@ def test_verified_examples_join_the_meta_set_of_the_next_run(
     assert finished.code == 0, finished.err
     record = Workdir(again).checkpoints.latest().load().training_record
     assert len(record.visits) == 180
-    audit = run_program("audit.__main__", str(again), f"--out={tmp_path / 'audit'}")
+    audit = run_program("audit", str(again), f"--out={tmp_path / 'audit'}")
     assert audit.code == 0, audit.err
     numbers = {row["index"] for row in rows_of(tmp_path / "audit" / "audit.csv")}
     assert numbers == {str(number) for number in range(200)} - {row["index"] for row in rows}
@@ -122,7 +122,7 @@ def test_verified_examples_join_the_meta_set_of_the_next_run(
 
 def test_a_run_without_a_record_is_asked_as_it_is_now(tmp_path, train, run_program):
     assert train(tmp_path / "run", "--norecord_examples", "--method=ce").code == 0
-    finished = run_program("audit.__main__", str(tmp_path / "run"))
+    finished = run_program("audit", str(tmp_path / "run"))
     assert finished.code == 0, finished.err
     assert "kept no record" in finished.out
     assert {row["visits"] for row in rows_of(tmp_path / "run" / "audit" / "audit.csv")} == {"0"}
