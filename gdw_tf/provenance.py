@@ -13,13 +13,16 @@ import gdw_tf
 
 def made_by() -> str:
     """Says in a sentence on what kind of machine and by which version figures were made."""
-    described = subprocess.run(
-        ["git", "-C", Path(gdw_tf.__file__).parent, "describe", "--always", "--dirty"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    commit = described.stdout.strip() or "unknown"
+    try:
+        described = subprocess.run(
+            ["git", "-C", Path(gdw_tf.__file__).parent, "describe", "--always", "--dirty"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        commit = described.stdout.strip() or "unknown"
+    except OSError:  # no git
+        commit = "unknown"
     return f"{platform.machine()} CPU, gdw_tf {gdw_tf.__version__}, commit {commit}."
 
 

@@ -31,7 +31,17 @@ import numpy as np
 import tensorflow as tf
 
 import gdw_tf
-from gdw_tf import callbacks, cli, data, experiment, failures, files, strategies, train_flags
+from gdw_tf import (
+    callbacks,
+    cli,
+    data,
+    experiment,
+    failures,
+    files,
+    provenance,
+    strategies,
+    train_flags,
+)
 from gdw_tf.data import describe
 from gdw_tf.data.noise import TABLE_CLASSES, matrix_text
 from gdw_tf.interruption import Interrupted, Interruption
@@ -117,6 +127,7 @@ def main(argv: list[str]) -> None:
                 with files.written_aside(workdir.export) as aside:
                     model.export(str(aside), verbose=False)
                 once = {  # what is known of the training alone
+                    "made_by": provenance.made_by(),
                     "seconds": time.monotonic() - start,
                     "peak_memory_bytes": _MEMORY_UNIT
                     * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,

@@ -30,14 +30,12 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from gdw_tf import cli, data, experiment, train_flags
 from gdw_tf.audit import Audit
-from gdw_tf.compare import SEEDS
+from gdw_tf.compare import METHODS, SEEDS
 from gdw_tf.comparison import Comparison, Run, markdown_text, train_all
 from gdw_tf.provenance import command, made_by
 from gdw_tf.settings import Settings
 
-METHODS = flags.DEFINE_list(
-    "methods", ["gdw", "gdw:pair_memory=0.99:meta_weight=0.1", "ce"], "Methods to audit by."
-)
+AUDITED = ("gdw", "gdw:pair_memory=0.99:meta_weight=0.1", "ce")
 ONLY = flags.DEFINE_list("settings", None, "Settings to run, by number from 1; default all.")
 
 _CIFAR = ("dataset=cifar10_n", "train_examples=10000", "network=resnet20", "epochs=30")
@@ -73,11 +71,12 @@ def main(argv: list[str]) -> None:
                 f"settings must be numbers from 1 to {len(SETTINGS)}. Received: "
                 f"{','.join(ONLY.value)}"
             )
+        names = METHODS.value if METHODS.present else AUDITED
         root = Path(train_flags.WORKDIR.value or "runs/audit_table")
         plans = {
             name: (
                 root / str(number),
-                Comparison.plan(METHODS.value, SEEDS.value, root / str(number), *assignments),
+                Comparison.plan(names, SEEDS.value, root / str(number), *assignments),
             )
             for number, (name, assignments) in enumerate(SETTINGS.items(), start=1)
             if not ONLY.value or str(number) in ONLY.value
