@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from gdw_tf import classifiers, data, losses, methods, networks
 from gdw_tf.data.noise import read_matrix
+from gdw_tf.data.verified import read_verified, with_verified
 from gdw_tf.methods import Method
 from gdw_tf.methods.meta import MetaMethod
 from gdw_tf.metrics import Accuracy
@@ -53,9 +54,9 @@ def prepare_data(settings: Settings, source: data.Source) -> data.NoisyData:
     """Splits off the meta set and corrupts the training labels as the settings say.
 
     Raises:
-        OSError: the file of the transition matrix cannot be read.
-        ValueError: the settings ask for more than the source has, or the file holds no transition
-            matrix of its classes.
+        OSError: the file of the transition matrix, or of verified labels, cannot be read.
+        ValueError: the settings ask for more than the source has; a file holds no transition
+            matrix of its classes, or no verified labels of the training set.
     """
     matrix = settings.noise_file and read_matrix(settings.noise_file, source.num_classes)
     noisy = data.prepare(
@@ -70,6 +71,8 @@ def prepare_data(settings: Settings, source: data.Source) -> data.NoisyData:
         train_examples=settings.train_examples,
         seed=settings.seed,
     )
+    for path in settings.meta_add or ():
+        noisy = with_verified(noisy, read_verified(path, noisy))
     if settings.meta == "pseudo" and settings.num_meta is not None:  # now, before any training
         meta_counts(settings.num_meta, noisy.y_train, noisy.num_classes)
     return noisy

@@ -230,13 +230,14 @@ def number_of_examples(data: Data, given: int | None) -> int:
     index = data.element_spec[3] if len(data.element_spec) == 4 else None
     if index is None or not index.dtype.is_integer:
         raise ValueError(
-            "This method remembers every training example: the training data must yield (inputs, "
-            "labels, sample_weight or None, index), index the integer number of each example. "
+            "Every training example is remembered or recorded: the training data must yield "
+            "(inputs, labels, sample_weight or None, index), index the integer number of each "
+            "example. "
             f"Received: {data.element_spec}"
         )
     if given is None:
         raise ValueError(
-            "This method remembers every training example: fit needs num_examples beside a "
+            "Every training example is remembered or recorded: fit needs num_examples beside a "
             "tf.data.Dataset. Received: num_examples=None"
         )
     return check_integer("num_examples", given, 1)

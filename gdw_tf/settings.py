@@ -90,6 +90,7 @@ class Settings:
     pseudo_warmup: int = 10
     pseudo_every: int = 5
     meta_balanced: bool = False
+    meta_add: tuple[str, ...] | None = None
     train_examples: int | None = None
     human_labels: str | None = None
     image_size: tuple[int, int] | None = None
@@ -330,6 +331,11 @@ def _wrong_values(settings: Settings) -> list[tuple[str, str]]:
         f"height and width of {MIN_SIDE} to {MAX_SIDE}, as in 224,224",
     )
     check(
+        "meta_add",
+        lambda paths: paths is None or isinstance(paths, tuple) and bool(paths) and all(paths),
+        "paths of tables, separated by commas",
+    )
+    check(
         "outer_lr",
         lambda rate: isinstance(rate, str) and rate == "auto" or _FROM_0.holds(rate),
         f"auto, or {_FROM_0.allowed}",
@@ -399,6 +405,12 @@ def _wrong_combinations(settings: Settings, wrong: set[str]) -> list[tuple[str, 
         method == "glc" and settings.meta == "pseudo",
         "glc estimates its matrix before the training from one meta set.",
         "clean, noisy",
+    )
+    check(
+        "meta_add meta",
+        settings.meta_add is not None and settings.meta != "clean",
+        "Verified labels are added to a clean meta set.",
+        "meta=clean, or no meta_add",
     )
     check(
         "method meta_every",

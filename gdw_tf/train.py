@@ -31,11 +31,22 @@ import numpy as np
 import tensorflow as tf
 
 import gdw_tf
-from gdw_tf import callbacks, cli, data, experiment, failures, files, strategies, train_flags
+from gdw_tf import (
+    callbacks,
+    cli,
+    data,
+    experiment,
+    failures,
+    files,
+    provenance,
+    strategies,
+    train_flags,
+)
 from gdw_tf.data import describe
 from gdw_tf.data.noise import TABLE_CLASSES, matrix_text
 from gdw_tf.interruption import Interrupted, Interruption
 from gdw_tf.methods import Method
+from gdw_tf.methods.weighting import WeightNetMethod
 from gdw_tf.rounds import Round, rounds
 from gdw_tf.schedules import cosine_by_epoch
 from gdw_tf.settings import Settings, flag_line, flag_lines
@@ -77,6 +88,7 @@ def main(argv: list[str]) -> None:
                 strategies.check_agreement(strategy, initial_step)
             experiment.set_jit(model, train_flags.JIT.value)
             model.on_non_finite = "skip" if train_flags.ON_NON_FINITE.value == "skip" else "stop"
+            model.record_examples = train_flags.RECORD_EXAMPLES.value
             if is_chief and is_new:
                 to_the_end.enter_context(workdir.locked())
                 workdir.check_not_begun()
@@ -86,6 +98,7 @@ def main(argv: list[str]) -> None:
                         *flag_lines(settings),
                         *train_flags.location_lines(),
                         flag_line("deterministic", train_flags.DETERMINISTIC.value),
+                        flag_line("record_examples", train_flags.RECORD_EXAMPLES.value),
                     ],
                     command=f"python -m gdw_tf.train {shlex.join(sys.argv[1:])}".strip(),
                 )
@@ -115,6 +128,7 @@ def main(argv: list[str]) -> None:
                 with files.written_aside(workdir.export) as aside:
                     model.export(str(aside), verbose=False, class_names=source.class_names)
                 once = {  # what is known of the training alone
+                    "made_by": provenance.made_by(),
                     "seconds": time.monotonic() - start,
                     "peak_memory_bytes": _MEMORY_UNIT
                     * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
@@ -394,6 +408,7 @@ def _callbacks(
         callbacks.StepTimer(),
         callbacks.TensorBoard(str(workdir.tensorboard), write_graph=False),
         keras.callbacks.CSVLogger(str(workdir.metrics), append=True),
+        *(callbacks.WeightCurve(workdir.weight_curve),) * isinstance(model, WeightNetMethod),
     ]
     accuracies = [float(row["val_accuracy"]) for row in workdir.rows()] if is_chief else []
     # Several workers cannot agree on a step after which all stop: a signal ends them at once.

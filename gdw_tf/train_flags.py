@@ -101,6 +101,12 @@ ON_NON_FINITE = flags.DEFINE_enum(
     "step out, rollback goes on from the last checkpoint with half the learning rate, up to three "
     "times.",
 )
+RECORD_EXAMPLES = flags.DEFINE_bool(
+    "record_examples",
+    True,
+    "Keep in the checkpoints what the training made of every example, for gdw_tf.audit and "
+    "gdw_tf.report: 4 (1 + 2 classes) bytes an example.",
+)
 
 GROUPS = {
     "Data": [
@@ -192,6 +198,12 @@ GROUPS = {
         ),
         flags.DEFINE_bool(
             "meta_balanced", False, "As many meta examples of each class in every meta batch."
+        ),
+        flags.DEFINE_list(
+            "meta_add",
+            None,
+            "Tables of verified labels, as the page of gdw_tf.audit writes them: these training "
+            "images go into the meta set.",
         ),
         flags.DEFINE_integer(
             "train_examples", None, "Train on a class-balanced subset of this size."
@@ -329,6 +341,7 @@ GROUPS = {
         JIT,
         DETERMINISTIC,
         ON_NON_FINITE,
+        RECORD_EXAMPLES,
     ],
 }
 
@@ -343,13 +356,20 @@ def settings_from_flags() -> Settings:
     if given["outer_lr"] != "auto":
         with contextlib.suppress(ValueError):  # a word is named by the settings' own check
             given["outer_lr"] = float(given["outer_lr"])
-    if given["noise_file"]:  # a run can be run again from any directory
-        given["noise_file"] = str(Path(given["noise_file"]).expanduser().resolve())
+    # A run can be run again from any directory.
+    if given["noise_file"]:
+        given["noise_file"] = _absolute(given["noise_file"])
+    if given["meta_add"] is not None:
+        given["meta_add"] = tuple(path and _absolute(path) for path in given["meta_add"])
     if given["image_size"] is not None:
         given["image_size"] = tuple(
             int(side) if side.isdecimal() else side for side in given["image_size"]
         )
     return resolve(**given)
+
+
+def _absolute(path: str) -> str:
+    return str(Path(path).expanduser().resolve())
 
 
 @contextlib.contextmanager
@@ -385,7 +405,7 @@ def locations() -> dict[str, Any]:
 def machine_lines() -> list[str]:
     """How this machine trains, as lines of a flag file: no part of the settings either."""
     how = (
-        *(STRATEGY, JIT, DETERMINISTIC, ON_NON_FINITE),
+        *(STRATEGY, JIT, DETERMINISTIC, ON_NON_FINITE, RECORD_EXAMPLES),
         *(CHECKPOINT_EVERY, CHECKPOINT_MINUTES, KEEP_CHECKPOINTS),
     )
     return [flag_line(flag.name, flag.value) for flag in how if flag.value is not None]

@@ -2,6 +2,7 @@
 
 flags.txt           the flags that run it again: --flagfile=flags.txt
 metrics.csv         one row an epoch
+weight_curve.csv    of a method with a weight net: its weight for each loss, one row an epoch
 checkpoints/        the latest ones and the best by test accuracy, see `gdw_tf.checkpoints`
 tensorboard/        events
 description.txt     the data: images of each class, the noise realised
@@ -13,7 +14,7 @@ export/             the classifier as a SavedModel
 lock                held by the process that trains, whose number is in it; empty when none does
 
 What is written there is whole, whenever the run is broken off, but for what grows in place: a row
-of metrics.csv may be broken off, and so may the events. metrics.csv and pseudo_clean.npz are also
+of a CSV file may be broken off, and so may the events. The CSV files and pseudo_clean.npz are also
 in the checkpoints, as they were, and go back to that when the run goes on; the events do not.
 """
 
@@ -68,6 +69,11 @@ class Workdir:
         return self.root / "metrics.csv"
 
     @property
+    def weight_curve(self) -> Path:
+        """What the weight net made of losses, after every epoch."""
+        return self.root / "weight_curve.csv"
+
+    @property
     def tensorboard(self) -> Path:
         """TensorBoard's events."""
         return self.root / "tensorboard"
@@ -110,7 +116,7 @@ class Workdir:
     @property
     def growing(self) -> tuple[Path, ...]:
         """The files that grow with the training, copies of which stand in every checkpoint."""
-        return self.metrics, self.pseudo_clean
+        return self.metrics, self.weight_curve, self.pseudo_clean
 
     def check(self, settings: Settings, resume: bool) -> None:
         """Raises an error where a run would harm another; writes nothing.
@@ -192,8 +198,9 @@ class Workdir:
         Args:
             checkpoint: when; `None` for the beginning, before the first epoch.
         """
-        if checkpoint is None or not checkpoint.restore(self.metrics):
-            files.remove(self.metrics)
+        for path in (self.metrics, self.weight_curve):
+            if checkpoint is None or not checkpoint.restore(path):
+                files.remove(path)
         # A choice for the first epoch holds at the beginning, too, and another is made anew.
         if checkpoint is not None:
             checkpoint.restore(self.pseudo_clean)

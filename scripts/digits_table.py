@@ -10,8 +10,6 @@ are complete are not run again. --out gets table.md and table.csv, anew after ev
 from __future__ import annotations
 
 import csv
-import shlex
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,7 +19,7 @@ from absl import flags
 from gdw_tf import cli, methods, train_flags
 from gdw_tf.compare import JOBS, METHODS, SEEDS
 from gdw_tf.comparison import WITHOUT_RUNS, Comparison, Row, markdown_text, percent, train_all
-from gdw_tf.provenance import made_by
+from gdw_tf.provenance import command, made_by
 from gdw_tf.settings import Settings
 
 OURS = (
@@ -116,16 +114,9 @@ def markdown(columns: dict[str, list[Row]], settings: Settings) -> str:
         f"({settings.network}, {settings.epochs} epochs): mean of the last five epochs; "
         f"ce_early_stopping: the epoch best on the meta set. {settings.num_meta} clean images, 500 "
         f"test images. Costs: medians over all runs, seconds of a process, {JOBS.value} at a time. "
-        f"`{_command()}`, {made_by()}",
+        f"`{command('scripts/digits_table.py')}`, {made_by()}",
     ]
     return "\n".join(lines) + "\n"
-
-
-def _command() -> str:
-    """What was run, without the places where this machine has things."""
-    places = ("--workdir", "--out")
-    said = [word for word in sys.argv[1:] if not word.startswith(places)]
-    return shlex.join(["python", "scripts/digits_table.py", *said])
 
 
 def _median(values: Sequence[float]) -> str:

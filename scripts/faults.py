@@ -344,6 +344,8 @@ def state(workdir: Path) -> dict[str, str]:
     with (workdir / "metrics.csv").open(newline="") as file:
         rows = [_without_times(row) for row in csv.DictReader(file)]
     left["metrics.csv"] = json.dumps(rows)
+    if (workdir / "weight_curve.csv").exists():
+        left["weight_curve.csv"] = (workdir / "weight_curve.csv").read_text()
     left["summary.json"] = json.dumps(
         _without_times(json.loads((workdir / "summary.json").read_text()))
     )

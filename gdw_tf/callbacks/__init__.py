@@ -9,6 +9,7 @@ from gdw_tf.callbacks.non_finite import (
     StopOnNonFinite,
 )
 from gdw_tf.callbacks.progress import ReportProgress
+from gdw_tf.callbacks.weight_curve import WeightCurve
 
 __all__ = [
     "Checkpoints",
@@ -21,5 +22,6 @@ __all__ = [
     "StepTimer",
     "StopOnNonFinite",
     "TensorBoard",
+    "WeightCurve",
     "metric_values",
 ]

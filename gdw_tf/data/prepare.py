@@ -66,6 +66,9 @@ class NoisyData:
         transition_matrix: The matrix that the synthetic noise was drawn from, float64, shape
             (C, C), the identity where there is none; under instance noise, the mean over the images
             of each class, before any imbalance.
+        train_numbers: The number of each training image among those that there were before some
+            went into the meta set (`gdw_tf.data.verified`), int64, shape (N,); `None` where all are
+            left, see `numbers`.
     """
 
     x_train: Images
@@ -79,6 +82,14 @@ class NoisyData:
     num_classes: int
     class_names: tuple[str, ...]
     transition_matrix: np.ndarray
+    train_numbers: np.ndarray | None = None
+
+    @property
+    def numbers(self) -> np.ndarray:
+        """The number by which each training image is known to users, int64, shape (N,)."""
+        if self.train_numbers is None:
+            return np.arange(len(self.y_train))
+        return self.train_numbers
 
     @property
     def noise_rate(self) -> float | None:

@@ -31,7 +31,7 @@ from gdw_tf.batch import (
     standardized,
 )
 from gdw_tf.callbacks import MetaEvaluation, ReportProgress
-from gdw_tf.checks import check_integer
+from gdw_tf.checks import check_boolean, check_integer
 from gdw_tf.fit_arguments import check_fit_arguments
 from gdw_tf.keras_distribution import has_workers, of_all_workers
 from gdw_tf.labels import named_labels, one_hot_labels
@@ -62,6 +62,7 @@ class Method(WatchedModel):
             start of every epoch: epoch / epochs.
         steps_taken, non_finite_steps, rollbacks, on_non_finite: see `WatchedModel`.
         example_memory: see `StatefulModel`.
+        record_examples, training_record: see `gdw_tf.methods.recorded`.
 
     Args:
         classifier: any Keras model that answers logits, (B, C).
@@ -281,6 +282,7 @@ class Method(WatchedModel):
         loss: Any = None,
         *,
         on_non_finite: str = "stop",
+        record_examples: bool = False,
         **kwargs: Any,
     ) -> None:
         """Configures training.
@@ -295,10 +297,15 @@ class Method(WatchedModel):
                 they were before the step, warns, and goes on, unless an epoch has no other steps.
                 To go back to a checkpoint, see `gdw_tf.callbacks.RollBack`. (An overflow that a
                 smaller loss scale cures is none of these.)
+            record_examples: whether `fit` keeps a record of every training example for
+                `gdw_tf.audit` and `gdw_tf.report`; default not. See
+                `gdw_tf.methods.recorded`: 4 (1 + 2 C) bytes an example, with the model saved. A
+                `tf.data.Dataset` must then carry the index of its examples, see `fit`.
             **kwargs: Keras's own: `metrics`, `weighted_metrics`, `run_eagerly`,
                 `steps_per_execution`, `jit_compile`, `auto_scale_loss`.
 
         Raises:
+            TypeError: `record_examples` is not a boolean.
             ValueError: another loss; another `on_non_finite`.
         """
         _check_loss(loss)
@@ -309,11 +316,13 @@ class Method(WatchedModel):
             )
         super().compile(CoupledSGD() if optimizer is None else optimizer, **kwargs)
         self.on_non_finite = on_non_finite
+        self.record_examples = check_boolean("record_examples", record_examples)
 
     def get_compile_config(self) -> dict[str, Any]:
-        """Keras's, with the policy for steps that are not finite."""
+        """Keras's, with the policy for steps that are not finite, and whether they are recorded."""
         config = super().get_compile_config()
-        return {**config, "on_non_finite": self.on_non_finite} if self.compiled else config
+        own = {"on_non_finite": self.on_non_finite, "record_examples": self.record_examples}
+        return {**config, **own} if self.compiled else config
 
     def fit(
         self,
@@ -338,11 +347,12 @@ class Method(WatchedModel):
 
         Args:
             x: a `tf.data.Dataset` of batches `(inputs, labels[, sample_weight])`, or arrays. For a
-                method that remembers every example, batches `(inputs, labels, sample_weight or
-                None, index)`; arrays are numbered in their order. Or a function that returns the
-                endless data set of a worker for its `tf.distribute.InputContext`: for each step a
-                part of the batch for each of its replicas. Without it, every one of several
-                workers makes the whole batch and keeps its parts.
+                method that remembers or records every example, batches `(inputs, labels,
+                sample_weight or None, index)`; arrays are numbered in their order. Or a function
+                that returns the endless data set of a worker for its
+                `tf.distribute.InputContext`: for each step a part of the batch for each of its
+                replicas. Without it, every one of several workers makes the whole batch and keeps
+                its parts.
             y: labels beside arrays: integers (N,) or (N, 1), or one-hot (N, C).
             meta_data: the clean set: a `tf.data.Dataset` of batches, repeated in its own order,
                 or arrays `(x, y[, sample_weight])`, repeated and shuffled; a function where `x`
@@ -415,11 +425,10 @@ class Method(WatchedModel):
         if meta is not None and not self.needs_meta_set:
             evaluated = of_all_workers(self.distribute_strategy, meta_data)
             callbacks, meta = [MetaEvaluation(evaluated), *callbacks], None
-        memory_width = self.memory_width(num_classes)
-        if memory_width:
+        if self._needs_index(num_classes):
             num_examples = fit_data.number_of_examples(training, num_examples)
             with self.distribute_strategy.scope():
-                self.remember(num_examples, memory_width)
+                self._make_memories(num_examples, num_classes)
         arguments = {
             "validation_data": of_all_workers(self.distribute_strategy, validation_data),
             "validation_batch_size": validation_batch_size or batch_size,
@@ -467,6 +476,17 @@ class Method(WatchedModel):
             raise ValueError("The training data or meta_data are empty: not one batch came.")
         return history
 
+    def _needs_index(self, num_classes: int) -> bool:
+        """Whether batches must carry the number of each example."""
+        return self.record_examples or self.memory_width(num_classes) > 0
+
+    def _make_memories(self, num_examples: int, num_classes: int) -> None:
+        """Makes what is kept of every training example."""
+        if self.memory_width(num_classes):
+            self.remember(num_examples, self.memory_width(num_classes))
+        if self.record_examples:
+            self.make_record(num_examples, num_classes)
+
     def _pairs(
         self,
         training: fit_data.Data,
@@ -491,7 +511,7 @@ class Method(WatchedModel):
             batch_size=batch_size,
             shuffle=shuffle,
             class_weight=class_weight,
-            with_index=self.memory_width(num_classes) > 0,
+            with_index=self._needs_index(num_classes),
             **common,
         )
         meta_batches = None

@@ -115,6 +115,7 @@ class MetaMethod(Method):
     )
     reported = ("meta_loss", "meta_accuracy")
     needs_meta_set = True
+    has_class_weights = True
 
     def __init__(
         self,

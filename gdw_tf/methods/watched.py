@@ -13,10 +13,10 @@ import tensorflow as tf
 from gdw_tf import finite
 from gdw_tf.batch import Batch
 from gdw_tf.callbacks import CountSkippedSteps, NonFiniteWatch, RollBack, StopOnNonFinite
-from gdw_tf.methods.state import StatefulModel
+from gdw_tf.methods.recorded import RecordedModel
 
 
-class WatchedModel(StatefulModel):
+class WatchedModel(RecordedModel):
     """Base class of models that watch their steps.
 
     Attributes:
@@ -29,7 +29,12 @@ class WatchedModel(StatefulModel):
     """
 
     counters = ("steps_taken", "non_finite_steps", "rollbacks")
-    kept_by_undone_steps: tuple[str, ...] = (*counters, "first_non_finite", "example_memory")
+    kept_by_undone_steps: tuple[str, ...] = (
+        *counters,
+        "first_non_finite",
+        "example_memory",
+        "example_record",
+    )
     quantities: tuple[str, ...] = ("loss", "gradient", "weights")
     on_non_finite = "stop"
 
@@ -51,19 +56,27 @@ class WatchedModel(StatefulModel):
 
     def train_step(self, data: tuple[Any, Any]) -> dict[str, tf.Tensor]:
         """Takes one training step and updates the metrics; called by `fit`."""
+        batch = Batch.of(data[0])
         if self.on_non_finite != "skip":
             step, logs = self.step_and_logs(data)
-            self._note(step["non_finite"])
+            self._note_and_record(batch, step)
             return logs
-        batch, state = Batch.of(data[0]), self._state()
+        state = self._state()
         before = finite.values(state)
         memory = None if self.example_memory is None else self.read_memory(batch)
         step, logs = self.step_and_logs(data)
-        is_finite = self._note(step["non_finite"])
+        is_finite = self._note_and_record(batch, step)
         finite.restore_unless(is_finite, state, before)
         if memory is not None:
             self.write_memory(batch, tf.where(is_finite, self.read_memory(batch), memory))
         return self.metrics_as_logs()
+
+    def _note_and_record(self, batch: Batch, step: dict[str, tf.Tensor]) -> tf.Tensor:
+        """Notes a step, records it if it is finite, and answers whether it is, a scalar."""
+        is_finite = self._note(step["non_finite"])
+        if self.record_examples and batch.index is not None:  # a meta batch has none
+            self.record_step(batch, step, is_finite)
+        return is_finite
 
     def _note(self, non_finite: tf.Tensor) -> tf.Tensor:
         """Notes a step of these quantities (Q,), and answers whether it is finite, a scalar."""

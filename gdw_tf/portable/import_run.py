@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from absl import flags
 
-from gdw_tf import cli, experiment, files, run_loading, train, train_flags
+from gdw_tf import cli, experiment, files, provenance, run_loading, train, train_flags
 from gdw_tf.data import describe
 from gdw_tf.portable import pure
 from gdw_tf.settings import flag_lines
@@ -77,7 +77,7 @@ def main(argv: list[str]) -> None:
             with files.written_aside(workdir.export) as aside:
                 model.export(str(aside), verbose=False, class_names=source.class_names)
             summary = train.summarize(settings, noisy, workdir.rows()) | train.counts(model)
-            workdir.write_summary(summary | {"ran_on": device})
+            workdir.write_summary({"made_by": provenance.made_by()} | summary | {"ran_on": device})
             print(f"test accuracy {100 * summary['final_accuracy']:.2f} %")
     print(f"imported {done} of {settings.epochs} epochs into {workdir.root}")
 

@@ -134,6 +134,18 @@ PROGRAMS: Sequence[tuple[str, str]] = [
     ("predict RUN/export DIR/text.txt DIR/huge/train/a/0.png", "No image can be read. Received: 2"),
     ("predict RUN/export DIR/huge --top=11", "top=11; allowed: 1 to 10"),
     ("predict RUN/export DIR/huge --out=DIR", "out=DIR, which is a directory"),
+    ("audit DIR", "DIR"),
+    ("audit RUN --next=0", "next=0"),
+    ("audit RUN --next=100000", "next=100000; allowed: up to 200"),
+    ("audit RUN --next=5 --apply=DIR/text.txt", "next=5, apply="),
+    ("audit RUN --apply=DIR/bad.csv --out=NEW.npz", "index and label. Received: DIR/bad.csv"),
+    ("audit RUN --apply=DIR/twice.csv --out=NEW.npz", "index 3 again in line 3"),
+    ("audit RUN --apply=DIR/twice.csv --out=NEW.csv", "NEW.csv; allowed: *.npz"),
+    ("audit RUN --apply=DIR/twice.csv", "no --out"),
+    ("audit RUN --out=DIR/text.txt", "text.txt"),
+    ("train --meta_add=DIR/text.txt", "index and label. Received: DIR/text.txt"),
+    ("train --meta_add=DIR/nowhere.csv", "nowhere.csv"),
+    ("train --meta_add=DIR/twice.csv --meta=noisy", "meta=noisy; allowed: meta=clean, or"),
     ("compare --methods=", "methods"),
     ("compare --methods=gdw:speed=1", "gdw:speed=1"),
     ("compare --methods=ce --seeds=a", "seeds must be numbers. Received: a"),
@@ -321,7 +333,13 @@ def arguments_of(text: str, places: Places) -> list[str]:
     """A program's name and its arguments."""
     name, *arguments = text.split(" ")
     if name == "train" and "--workdir" not in text:
-        of_data = ("--dataset", "--noise_file", "--num_meta", "--virtual_scope=nowhere")
+        of_data = (
+            "--dataset",
+            "--noise_file",
+            "--num_meta",
+            "--meta_add",
+            "--virtual_scope=nowhere",
+        )
         arguments.append(
             "--workdir=NEW" if any(one in text for one in of_data) else "--workdir=RUN"
         )
@@ -338,6 +356,7 @@ def write_files(directory: Path, finished_run: Path) -> None:
     _write_lambda(directory / "lambda.keras")
     (directory / "unknown.flags").write_text("--epochs=1\n--speed=11\n")
     (directory / "bad.csv").write_text("file,class\n0.png,a\n")
+    (directory / "twice.csv").write_text("index,label\n3,1\n3,2\n")
     np.save(directory / "pickled.npy", np.array([{"a": 1}], object), allow_pickle=True)
     np.savetxt(directory / "three.csv", np.eye(3), delimiter=",")
     _write_archives(directory)

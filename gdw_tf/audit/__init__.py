@@ -1,0 +1,14 @@
+"""Which labels of a training set are wrong, what they should be, and which to look at next.
+
+ranking         the evidence of every example that its label is wrong: `rank` and `Audit`
+next_checks     the examples whose verification should help most
+decisions       what a person decided, read back, and labels corrected by it
+page            the audit as one HTML file, in which a person decides
+sheet           the most suspicious examples as one picture
+__main__        `python -m gdw_tf.audit WORKDIR`
+"""
+
+from gdw_tf.audit.next_checks import next_checks
+from gdw_tf.audit.ranking import Audit, rank
+
+__all__ = ["Audit", "next_checks", "rank"]

@@ -1,0 +1,143 @@
+"""Finds the training examples of a run whose labels are likely wrong.
+
+Usage: python -m gdw_tf.audit WORKDIR [--out=DIR]
+       python -m gdw_tf.audit WORKDIR --next=50 [--out=DIR]
+       python -m gdw_tf.audit WORKDIR --apply=decisions.csv --out=FILE
+
+DIR, by default WORKDIR/audit, gets audit.csv (every training example, the most suspicious first),
+audit.json (what is mistaken for what, and figures where the truth is known), sheet.png (the most
+suspicious images) and audit.html: the page in which you decide, without a server, and download
+decisions.csv. With --next it gets next.csv and next.html instead: the examples whose verification
+should help most as new meta examples; `gdw_tf.train --meta_add=decisions.csv` takes them. --apply
+writes the training set with the labels that were decided, as `gdw_tf.train --dataset=npz` takes it
+or, for image files, the table that --dataset=csv takes.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+from absl import flags
+
+from gdw_tf import cli, data, experiment, files, methods, run_loading, train_flags
+from gdw_tf.audit.next_checks import next_checks
+from gdw_tf.audit.page import page
+from gdw_tf.audit.ranking import Audit, rank
+from gdw_tf.audit.sheet import contact_sheet
+from gdw_tf.audit.tables import check_label_file, examples_csv, summary, write_labels
+from gdw_tf.checks import check_directory
+from gdw_tf.data.verified import read_verified
+from gdw_tf.settings import Settings
+from gdw_tf.workdir import Workdir
+
+NEXT = flags.DEFINE_integer(
+    "next", None, "How many examples to name for verification.", lower_bound=1
+)
+APPLY = flags.DEFINE_string("apply", None, "Table of decisions to correct labels by.")
+SHOWN = flags.DEFINE_integer(
+    "shown", 500, "Most suspicious examples that the page shows.", lower_bound=1
+)
+SHEET_SIZE = 60
+GROUPS = {"Audit": [cli.OUT, NEXT, APPLY, SHOWN], "Options": run_loading.FLAGS_OF_A_RUN}
+
+
+def main(argv: list[str]) -> None:
+    """Runs the audit, or applies what was decided."""
+    with cli.user_errors():
+        if NEXT.value and APPLY.value:
+            raise ValueError(
+                f"next and apply are two programs. Received: next={NEXT.value}, "
+                f"apply={APPLY.value}; allowed: one of them."
+            )
+        workdir, settings = run_loading.open_run(argv)
+        noisy = _training_data(workdir, settings)
+        if APPLY.value:
+            _apply(noisy)
+            return
+        out = Path(cli.OUT.value or workdir.root / "audit")
+        check_directory("out", out)
+        if NEXT.value and NEXT.value > len(noisy.y_train):
+            raise ValueError(
+                f"next is more than there are. Received: next={NEXT.value}; allowed: up to "
+                f"{len(noisy.y_train)}."
+            )
+        model = run_loading.load_checkpoint(workdir)
+        if model.training_record is None:
+            print("the run kept no record of its examples; the model is asked as it is now")
+    audit = _audit(model, noisy)
+    with cli.user_errors():
+        out.mkdir(parents=True, exist_ok=True)
+        named = f"{settings.method} on {settings.dataset}, seed {settings.seed}"
+        if NEXT.value:
+            _write_next(out, audit, noisy, named)
+        else:
+            _write_audit(out, audit, noisy, named)
+
+
+def _training_data(workdir: Workdir, settings: Settings) -> data.NoisyData:
+    """The training set of the run."""
+    source = experiment.load_source(settings, **train_flags.locations())
+    source = data.without(source, workdir.read_unreadable() or ())
+    return experiment.prepare_data(settings, source)
+
+
+def _audit(model: methods.Method, noisy: data.NoisyData) -> Audit:
+    record = model.training_record
+    if record is not None and (record.visits > 0).all():
+        # The images need not be read.
+        return Audit(noisy.y_train, record.probabilities, record.class_weights, record.visits)
+    return rank(model, data.evaluation_batches(noisy.x_train, noisy.y_train))
+
+
+def _write_audit(out: Path, audit: Audit, noisy: data.NoisyData, named: str) -> None:
+    found = summary(audit, noisy)
+    shown = audit.order[: SHOWN.value]
+    lead = (
+        f"{found['suspicious']:,} of {found['examples']:,} labels are suspicious: another class "
+        f"than theirs is suggested. Shown are the {len(shown):,} most suspicious examples."
+    )
+    files.write_text(out / "audit.csv", examples_csv(audit, noisy, audit.order), "surrogateescape")
+    files.write_text(out / "audit.json", json.dumps(found, indent=1) + "\n")
+    files.write_text(
+        out / "audit.html", page(audit, noisy, shown, title=f"Label audit: {named}", lead=lead)
+    )
+    with files.written_aside(out / "sheet.png") as aside:
+        contact_sheet(audit, noisy, shown[:SHEET_SIZE]).save(aside, "PNG")
+    print(f"{found['suspicious']} of {found['examples']} labels are suspicious; written to {out}")
+    if noisy.y_true is not None:
+        figures = audit.figures(noisy.y_true)
+        print(
+            f"AUROC {figures['auroc']:.3f}  AP {figures['average_precision']:.3f}  "
+            f"precision@errors {figures['precision_at_errors']:.3f}"
+        )
+
+
+def _write_next(out: Path, audit: Audit, noisy: data.NoisyData, named: str) -> None:
+    chosen = next_checks(audit, NEXT.value)
+    lead = (
+        f"The {len(chosen):,} examples whose verification should help most as new meta examples. "
+        "Decide about each, download the decisions, and train with --meta_add=decisions.csv."
+    )
+    files.write_text(out / "next.csv", examples_csv(audit, noisy, chosen), "surrogateescape")
+    files.write_text(
+        out / "next.html", page(audit, noisy, chosen, title=f"To be verified: {named}", lead=lead)
+    )
+    print(" ".join(str(number) for number in np.asarray(noisy.numbers)[chosen]))
+    print(f"{len(chosen)} examples to verify; written to {out}")
+
+
+def _apply(noisy: data.NoisyData) -> None:
+    if not cli.OUT.value:
+        raise ValueError("Name the file to write. Received: no --out")
+    out = Path(cli.OUT.value)
+    check_label_file(out, noisy)
+    verified = read_verified(APPLY.value, noisy)
+    changed = int((noisy.y_train[verified.positions] != verified.labels).sum())
+    write_labels(out, noisy, verified)
+    print(f"{changed} labels corrected, {len(verified.labels) - changed} confirmed; wrote {out}")
+
+
+if __name__ == "__main__":
+    cli.run(main, doc=__doc__, groups=GROUPS)

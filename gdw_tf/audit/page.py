@@ -1,0 +1,90 @@
+"""The audit as one HTML file without a server: who opens it decides about labels.
+
+The page (page.html) shows examples with their given and their suggested label, most suspicious
+first. What is decided there stays in the browser and is downloaded as the CSV file that
+`gdw_tf.data.verified` reads.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import json
+from collections.abc import Sequence
+from importlib import resources
+
+import numpy as np
+from PIL import Image
+
+from gdw_tf.audit.ranking import Audit
+from gdw_tf.data import NoisyData
+from gdw_tf.data.images import Images, as_array
+
+LARGEST_SIDE = 128
+"""Pixels of the longer side of an image in the page."""
+
+
+def page(audit: Audit, noisy: NoisyData, chosen: Sequence[int], *, title: str, lead: str) -> str:
+    """Makes the page.
+
+    Args:
+        audit: the evidence about the training set.
+        noisy: the training set, images and class names.
+        chosen: positions in it of the examples to show, in their order.
+        title: the page's title; the browser keeps decisions by it and the examples.
+        lead: a sentence below it.
+
+    Returns:
+        HTML that needs nothing else.
+    """
+    white = brightest(noisy.x_train)
+    examples = [
+        {
+            "index": int(noisy.numbers[position]),
+            "given": int(audit.given[position]),
+            "suggested": int(audit.suggested[position]),
+            "score": round(float(audit.score[position]), 4),
+            "path": path_of(noisy.x_train, position),
+            "image": data_address(thumbnail(noisy.x_train, position, white)),
+        }
+        for position in map(int, chosen)
+    ]
+    of_page = {
+        "title": title,
+        "lead": lead,
+        "classes": list(noisy.class_names),
+        "confusions": audit.confusions.tolist(),
+        "examples": examples,
+    }
+    text = json.dumps(of_page)
+    of_page["id"] = hashlib.sha256(text.encode()).hexdigest()[:16]
+    template = resources.files(__package__).joinpath("page.html").read_text(encoding="utf-8")
+    # Within a script element only "</" and "<!--" would be read as HTML.
+    return template.replace("$DATA", json.dumps(of_page).replace("<", "\\u003c"))
+
+
+def path_of(images: Images, position: int) -> str:
+    """The path of an image in a file, else nothing."""
+    return "" if isinstance(images, np.ndarray) else images.name(position)
+
+
+def brightest(images: Images) -> int:
+    """The pixel that is to be shown white: digits have pixels up to 16, files up to 255."""
+    return max(1, int(images.max())) if isinstance(images, np.ndarray) else 255
+
+
+def thumbnail(images: Images, position: int, white: int) -> Image.Image:
+    """A training image, no larger than `LARGEST_SIDE`, as bright as `white` lets it be."""
+    pixels = as_array(images[position : position + 1])[0]
+    pixels = np.round(pixels * (255.0 / white)).astype(np.uint8)
+    image = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
+    image.thumbnail((LARGEST_SIDE, LARGEST_SIDE))
+    return image
+
+
+def data_address(image: Image.Image) -> str:
+    """An image as an address that holds it."""
+    file = io.BytesIO()
+    image.save(file, "PNG", optimize=True)
+    return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"

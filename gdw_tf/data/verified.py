@@ -1,0 +1,125 @@
+"""Labels of training images that a person has looked at, read from a table.
+
+A table has a header and the columns `index` and `label`: the number of a training image, from 0 in
+the order of the training set, and the name of its true class. With a column `given` the labels
+given must be those of the training set, or the table is one of another. Other columns are not
+looked at. The page of `gdw_tf.audit` writes such tables.
+
+Verified images go into the meta set and out of the training set. The others keep their numbers
+(`NoisyData.numbers`), so that a table of the next round counts as the first one did.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+from typing import NamedTuple
+
+import numpy as np
+
+from gdw_tf.data.images import ImageFiles, Images
+from gdw_tf.data.prepare import NoisyData
+from gdw_tf.data.sources.files import open_text
+
+
+class Verified(NamedTuple):
+    """Labels that are known to be right.
+
+    Attributes:
+        positions: of the images in the training set as it is, int64, (M,).
+        labels: their classes, int64, (M,).
+    """
+
+    positions: np.ndarray
+    labels: np.ndarray
+
+
+def read_verified(path: str, noisy: NoisyData) -> Verified:
+    """Reads a table of verified labels.
+
+    Args:
+        path: the table, CSV in UTF-8.
+        noisy: the training set that it is about.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is no such table, or is about another training set; an image is named twice.
+    """
+    numbers = {name: number for number, name in enumerate(noisy.class_names)}
+    positions = {int(number): position for position, number in enumerate(noisy.numbers)}
+    found: dict[int, int] = {}
+    try:
+        with open_text(path) as file:
+            rows = csv.DictReader(file)
+            columns = rows.fieldnames or ()
+            if not {"index", "label"} <= set(columns):
+                raise ValueError(
+                    "A table of verified labels must have the columns index and label. Received: "
+                    f"{path} with {', '.join(columns) or 'no header'}."
+                )
+            for row in rows:
+                where = f"line {rows.line_num} of {path}"
+                index, label = row["index"] or "", row["label"] or ""
+                if not index.isdecimal() or int(index) not in positions:
+                    raise ValueError(
+                        f"An index must be that of a training image. Received: {index!r} in "
+                        f"{where}; allowed: 0 to {max(positions)}, not in the meta set already."
+                    )
+                position = positions[int(index)]
+                if position in found:
+                    raise ValueError(
+                        f"An image is named twice. Received: index {index} again in {where}."
+                    )
+                if label not in numbers:
+                    raise ValueError(
+                        f"A label must be a class. Received: {label!r} in {where}; allowed: "
+                        f"{', '.join(noisy.class_names)}."
+                    )
+                given = noisy.class_names[noisy.y_train[position]]
+                if row.get("given", given) != given:
+                    raise ValueError(
+                        "The table is of another training set. Received: given label "
+                        f"{row['given']!r} in {where}, where this one has {given!r}."
+                    )
+                found[position] = numbers[label]
+    except csv.Error as error:
+        raise ValueError(f"This is no table. Received: {path}: {error}.") from error
+    return Verified(np.array([*found], np.int64), np.array([*found.values()], np.int64))
+
+
+def with_verified(noisy: NoisyData, verified: Verified) -> NoisyData:
+    """Moves verified images from the training set to the meta set.
+
+    Raises:
+        ValueError: none is left to train on.
+    """
+    left = np.setdiff1d(np.arange(len(noisy.y_train)), verified.positions)
+    if not left.size:
+        raise ValueError(
+            f"Verified images leave none to train on. Received: {len(noisy.y_train)} of "
+            f"{len(noisy.y_train)}."
+        )
+    truth = noisy.y_true
+    return dataclasses.replace(
+        noisy,
+        x_train=noisy.x_train[left],
+        y_train=noisy.y_train[left],
+        y_true=None if truth is None else truth[left],
+        train_numbers=noisy.numbers[left],
+        x_meta=_joined(noisy.x_meta, noisy.x_train[verified.positions]),
+        y_meta=np.concatenate([noisy.y_meta, verified.labels]),
+        y_meta_true=None
+        if noisy.y_meta_true is None
+        else np.concatenate(
+            [
+                noisy.y_meta_true,
+                verified.labels if truth is None else truth[verified.positions],
+            ]
+        ),
+    )
+
+
+def _joined(one: Images, other: Images) -> Images:
+    if isinstance(one, np.ndarray):
+        return np.concatenate([one, other])
+    return ImageFiles(one.root, np.concatenate([one.paths, other.paths]), one.image_size)

@@ -1,0 +1,145 @@
+"""Measures what verified examples are worth: those that `gdw_tf.audit --next` names, or any.
+
+Usage: python scripts/checks_table.py [--seeds=0,1,2] [--checks=50,100,200] [--out=docs/audit]
+
+Digits with 60 % uniform noise and 50 clean images. A run of GDW is audited; a person who knows
+the truth verifies so many examples, and GDW is trained anew with `--meta_add`. Whom to verify:
+
+    next         the smallest margins of the mean probabilities, class by class: what --next names
+    suspicious   the surest wrong labels, class by class
+    influence    the largest meta gradients at the end of the training, class by class
+    random       any, drawn at random
+
+Everything is kept under --workdir (by default runs/checks_table), and what is there is not made
+again. --out gets next_checks.md.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from absl import flags
+
+from gdw_tf import cli, data, experiment, train_flags
+from gdw_tf.audit import Audit, next_checks, rank
+from gdw_tf.audit.next_checks import class_by_class
+from gdw_tf.compare import JOBS, SEEDS
+from gdw_tf.comparison import Comparison, Run, train_all
+from gdw_tf.provenance import command, made_by
+
+CHECKS = flags.DEFINE_list("checks", ["50", "100", "200"], "How many examples are verified.")
+SETTING = ("noise=uniform", "noise_rate=0.6")
+
+
+RULES: dict[str, Callable[[Audit, int, np.random.Generator], np.ndarray]] = {
+    "next": lambda audit, count, _: next_checks(audit, count),
+    "suspicious": lambda audit, count, _: class_by_class(audit.score, audit.suggested)[:count],
+    "influence": lambda audit, count, _: class_by_class(
+        np.abs(audit.meta_gradient.sum(axis=1)), audit.suggested
+    )[:count],
+    "random": lambda audit, count, generator: generator.permutation(len(audit.given))[:count],
+}
+
+
+def main(argv: list[str]) -> None:
+    """Runs what is missing and writes the table."""
+    with cli.user_errors():
+        if argv[1:]:
+            raise ValueError(f"All arguments are flags. Received: {' '.join(argv[1:])}")
+        if not all(number.isdecimal() and int(number) for number in CHECKS.value):
+            raise ValueError(f"checks must be numbers from 1. Received: {','.join(CHECKS.value)}")
+        root = Path(train_flags.WORKDIR.value or "runs/checks_table")
+        before = Comparison.plan(["gdw"], SEEDS.value, root / "before", *SETTING)
+    _train(before.trainings)
+    wrong: dict[tuple[str, str], list[float]] = {}
+    after: dict[tuple[str, str], list[Run]] = {}
+    for run in before.trainings:
+        seed = str(run.settings.seed)
+        noisy, audit = audited(run)
+        for rule, choose in RULES.items():
+            for count in CHECKS.value:
+                chosen = choose(audit, int(count), np.random.default_rng(run.settings.seed))
+                folder = root / f"{rule}-{count}"
+                table = write_decisions(folder / f"decisions-seed{seed}.csv", noisy, chosen)
+                plan = Comparison.plan(["gdw"], [seed], folder, *SETTING, f"meta_add={table}")
+                after.setdefault((rule, count), []).extend(plan.trainings)
+                is_wrong = noisy.y_train[chosen] != noisy.y_true[chosen]
+                wrong.setdefault((rule, count), []).append(float(is_wrong.mean()))
+    _train([run for runs in after.values() for run in runs])
+    accuracies = {key: [_accuracy(run) for run in runs] for key, runs in after.items()}
+    out = Path(cli.OUT.value or "docs/audit")
+    out.mkdir(parents=True, exist_ok=True)
+    text = markdown([_accuracy(run) for run in before.trainings], accuracies, wrong)
+    (out / "next_checks.md").write_text(text)
+
+
+def audited(run: Run) -> tuple[data.NoisyData, Audit]:
+    """The training set of a run, and its audit with meta gradients."""
+    source = experiment.load_source(run.settings, **train_flags.locations())
+    noisy = experiment.prepare_data(run.settings, source)
+    model = run.workdir.checkpoints.latest().load()
+    meta = (noisy.x_meta, noisy.y_meta)
+    return noisy, rank(model, (noisy.x_train, noisy.y_train), meta_data=meta)
+
+
+def write_decisions(path: Path, noisy: data.NoisyData, chosen: np.ndarray) -> Path:
+    """Writes what a person who knows the truth decides."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["index", "given", "label"])
+        for position in chosen:
+            given, true = noisy.y_train[position], noisy.y_true[position]
+            writer.writerow([position, noisy.class_names[given], noisy.class_names[true]])
+    return path.resolve()
+
+
+def markdown(
+    before: list[float],
+    after: dict[tuple[str, str], list[float]],
+    wrong: dict[tuple[str, str], list[float]],
+) -> str:
+    """The table, a row a rule and a column a number of checks."""
+    lines = [
+        f"| test accuracy in % | {' | '.join(f'{count} checks' for count in CHECKS.value)} | "
+        "wrong among the checked |",
+        f"| --- |{' --- |' * (len(CHECKS.value) + 1)}",
+    ]
+    for rule in RULES:
+        cells = [_percent(after[rule, count]) for count in CHECKS.value]
+        share = np.mean([wrong[rule, count] for count in CHECKS.value])
+        lines.append(f"| {rule} | {' | '.join(cells)} | {100 * share:.0f} % |")
+    lines += [
+        "",
+        f"Before any check: {_percent(before)}. Mean ± standard deviation over seeds "
+        f"{', '.join(SEEDS.value)} of the mean of the last five epochs; rules as the script "
+        f"explains them. `{command('scripts/checks_table.py')}`, {made_by()}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _train(runs: list[Run]) -> None:
+    failures = train_all(runs, JOBS.value)
+    if failures:
+        cli.fail("; ".join(failures), code=1)
+
+
+def _accuracy(run: Run) -> float:
+    return json.loads(run.workdir.summary.read_text())["final_accuracy"]
+
+
+def _percent(accuracies: list[float]) -> str:
+    spread = np.std(accuracies, ddof=1) if len(accuracies) > 1 else 0.0
+    return f"{100 * np.mean(accuracies):.1f} ± {100 * spread:.1f}"
+
+
+if __name__ == "__main__":
+    cli.run(
+        main,
+        doc=__doc__,
+        groups={"Table": [SEEDS, CHECKS, JOBS, cli.OUT], **train_flags.GROUPS},
+    )

@@ -1,0 +1,203 @@
+"""`python -m gdw_tf.audit` on finished runs, and its page in a real browser."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import shutil
+
+import numpy as np
+import PIL.Image
+import pytest
+
+from gdw_tf import data
+from gdw_tf.workdir import Workdir
+
+
+def rows_of(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def audited(finished_run, tmp_path_factory):
+    from .conftest import run
+
+    out = tmp_path_factory.mktemp("audited") / "audit"
+    finished = run("audit", str(finished_run), f"--out={out}", "--shown=40")
+    assert finished.code == 0, finished.err
+    return out, finished.out
+
+
+def training_set():
+    return data.prepare(
+        data.load("digits"), num_meta=20, noise="flip", noise_rate=0.4, train_examples=200
+    )
+
+
+def test_every_example_is_listed_with_its_evidence(audited, finished_run):
+    out, _ = audited
+    rows, noisy = rows_of(out / "audit.csv"), training_set()
+    record = Workdir(finished_run).checkpoints.latest().load().training_record
+    assert sorted(int(row["index"]) for row in rows) == list(range(200))
+    scores = [float(row["score"]) for row in rows]
+    assert scores == sorted(scores, reverse=True)
+    for row in rows:
+        index = int(row["index"])
+        assert int(row["given"]) == noisy.y_train[index]
+        assert int(row["true"]) == noisy.y_true[index]
+        expected = 1 - record.probabilities[index, noisy.y_train[index]]
+        assert float(row["score"]) == pytest.approx(expected, abs=1e-6)
+        assert int(row["suggested"]) == record.probabilities[index].argmax()
+
+
+def test_figures_stand_in_one_line_and_in_the_summary(audited):
+    out, said = audited
+    line = re.search(
+        r"^AUROC (\d\.\d{3})  AP (\d\.\d{3})  precision@errors (\d\.\d{3})$", said, re.M
+    )
+    summary, rows = json.loads((out / "audit.json").read_text()), rows_of(out / "audit.csv")
+    wrong = np.array([row["given"] != row["true"] for row in rows])
+    scores = np.array([float(row["score"]) for row in rows])
+    pairs = scores[wrong][:, np.newaxis] - scores[~wrong]
+    assert float(line[1]) == pytest.approx(np.mean(pairs > 0) + np.mean(pairs == 0) / 2, abs=6e-4)
+    assert float(line[3]) == pytest.approx(wrong[: wrong.sum()].mean(), abs=6e-4)
+    assert summary["auroc"] == pytest.approx(float(line[1]), abs=5e-4)
+    assert np.sum(summary["confusions"]) == 200
+    np.testing.assert_allclose(np.sum(summary["noise_matrix"], axis=1).round(5) % 1, 0)
+
+
+def test_the_page_needs_nothing_else_and_the_sheet_is_a_picture(audited):
+    out, _ = audited
+    page = (out / "audit.html").read_text()
+    assert "http://" not in page and "https://" not in page and 'src="' not in page
+    assert page.count("data:image/png;base64,") == 40
+    assert PIL.Image.open(out / "sheet.png").size[0] > 900
+
+
+def test_decisions_correct_labels_that_training_takes(finished_run, tmp_path, run_program):
+    noisy = training_set()
+    decisions = tmp_path / "decisions.csv"
+    decisions.write_text(f"index,given,decision,label\n3,{noisy.y_train[3]},other,7\n")
+    out = tmp_path / "corrected.npz"
+    arguments = (str(finished_run), f"--apply={decisions}", f"--out={out}")
+    finished = run_program("audit", *arguments)
+    assert finished.code == 0, finished.err
+    with np.load(out) as arrays:
+        expected = noisy.y_train.copy()
+        expected[3] = 7
+        np.testing.assert_array_equal(arrays["y"], expected)
+        np.testing.assert_array_equal(arrays["x"], noisy.x_train)
+    trained = run_program(
+        *("train", "--dataset=npz", f"--data_file={out}", "--network=small_cnn", "--epochs=1"),
+        f"--workdir={tmp_path / 'again'}",
+    )
+    assert trained.code == 0, trained.err
+
+
+def test_verified_examples_join_the_meta_set_of_the_next_run(
+    finished_run, tmp_path, train, run_program
+):
+    out = tmp_path / "next"
+    named = run_program("audit", str(finished_run), "--next=20", f"--out={out}")
+    assert named.code == 0, named.err
+    rows = rows_of(out / "next.csv")
+    assert named.out.split()[:20] == [row["index"] for row in rows]
+    assert len({row["index"] for row in rows}) == 20
+    decisions = tmp_path / "decisions.csv"
+    decisions.write_text(
+        "index,label\n" + "".join(f"{row['index']},{row['true']}\n" for row in rows)
+    )
+    again = tmp_path / "again"
+    finished = train(again, f"--meta_add={decisions}", "--epochs=1")
+    assert finished.code == 0, finished.err
+    record = Workdir(again).checkpoints.latest().load().training_record
+    assert len(record.visits) == 180
+    audit = run_program("audit", str(again), f"--out={tmp_path / 'audit'}")
+    assert audit.code == 0, audit.err
+    numbers = {row["index"] for row in rows_of(tmp_path / "audit" / "audit.csv")}
+    assert numbers == {str(number) for number in range(200)} - {row["index"] for row in rows}
+
+
+def test_a_run_without_a_record_is_asked_as_it_is_now(tmp_path, train, run_program):
+    assert train(tmp_path / "run", "--norecord_examples", "--method=ce").code == 0
+    finished = run_program("audit", str(tmp_path / "run"))
+    assert finished.code == 0, finished.err
+    assert "kept no record" in finished.out
+    assert {row["visits"] for row in rows_of(tmp_path / "run" / "audit" / "audit.csv")} == {"0"}
+
+
+@pytest.fixture
+def browser():
+    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
+    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if not chromium or not driver:
+        pytest.skip("needs a browser: chromium and chromedriver")
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium
+    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage"):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    started = webdriver.Chrome(options, webdriver.ChromeService(driver))
+    yield started
+    started.quit()
+
+
+def test_a_person_decides_in_the_page(audited, browser, tmp_path):
+    from selenium.webdriver.common.by import By
+    from selenium.webdriver.common.keys import Keys
+    from selenium.webdriver.support.ui import Select
+
+    def cards():
+        return [one for one in browser.find_elements(By.CLASS_NAME, "card") if one.is_displayed()]
+
+    def progress():
+        return browser.find_element(By.ID, "progress").text
+
+    rows = rows_of(audited[0] / "audit.csv")[:40]
+    browser.get((audited[0] / "audit.html").as_uri())
+    assert len(cards()) == 40
+    assert progress() == "0 of 40 decided"
+    # By key: accept the first, keep the second, set the third, undo the fourth.
+    cards()[0].send_keys("a")
+    assert browser.switch_to.active_element.get_attribute("aria-label").startswith(
+        f"Example {rows[1]['index']}:"
+    )
+    browser.switch_to.active_element.send_keys("k")
+    browser.switch_to.active_element.send_keys("5")
+    browser.switch_to.active_element.send_keys("a")
+    browser.switch_to.active_element.send_keys(Keys.ARROW_UP)
+    browser.switch_to.active_element.send_keys("u")
+    # By click: another label for the fifth.
+    Select(cards()[4].find_element(By.TAG_NAME, "select")).select_by_visible_text("2")
+    assert progress() == "4 of 40 decided"
+
+    browser.refresh()  # nothing is lost
+    assert progress() == "4 of 40 decided"
+    text = browser.execute_script("return decisionsAsCsv()")
+    assert text.split() == [
+        "index,given,decision,label",
+        f"{rows[0]['index']},{rows[0]['given']},accept,{rows[0]['suggested']}",
+        f"{rows[1]['index']},{rows[1]['given']},keep,{rows[1]['given']}",
+        f"{rows[2]['index']},{rows[2]['given']},other,5",
+        f"{rows[4]['index']},{rows[4]['given']},other,2",
+    ]
+
+    Select(browser.find_element(By.ID, "state")).select_by_value("open")
+    assert len(cards()) == 36
+    Select(browser.find_element(By.ID, "state")).select_by_value("all")
+    given, suggested = rows[0]["given"], rows[0]["suggested"]
+    Select(browser.find_element(By.ID, "given")).select_by_visible_text(given)
+    Select(browser.find_element(By.ID, "suggested")).select_by_visible_text(suggested)
+    pair = [row for row in rows if (row["given"], row["suggested"]) == (given, suggested)]
+    assert len(cards()) == len(pair)
+    assert browser.get_log("browser") == []
+    requests = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    addresses = [
+        message["params"]["request"]["url"]
+        for message in requests
+        if message["method"] == "Network.requestWillBeSent"
+    ]
+    assert addresses
+    assert all(address.startswith(("file:", "data:")) for address in addresses)
