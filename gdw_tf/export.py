@@ -28,5 +28,10 @@ def main(argv: list[str]) -> None:
     print(f"exported the {run_loading.CHECKPOINT.value} checkpoint to {out}")
 
 
-if __name__ == "__main__":
+def run() -> None:
+    """Runs the program, as the console script `gdw-export` does."""
     cli.run(main, doc=__doc__, groups={"Options": [cli.OUT, *run_loading.FLAGS_OF_A_RUN]})
+
+
+if __name__ == "__main__":
+    run()
