@@ -430,6 +430,11 @@ def picture(rows: Sequence[Row]) -> Figure:
     return figure
 
 
-if __name__ == "__main__":
+def run() -> None:
+    """Runs the program, as the console script `gdw-benchmark` does."""
     options = [METHODS, ROUNDS, CLASSES, SWEEP, THREADS, JSON, PLOT]
     cli.run(main, doc=__doc__, groups={"Benchmark": options, **train_flags.GROUPS})
+
+
+if __name__ == "__main__":
+    run()

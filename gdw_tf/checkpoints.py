@@ -278,8 +278,11 @@ class CheckpointFolder:
 
 
 def _hash_of(path: Path) -> str:
+    state = hashlib.sha256()
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        while part := file.read(2**20):
+            state.update(part)
+    return state.hexdigest()
 
 
 def _hash_of_manifest(content: dict[str, Any]) -> str:

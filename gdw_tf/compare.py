@@ -116,5 +116,10 @@ def picture(rows: Sequence[Row]) -> Figure:
     return figure
 
 
-if __name__ == "__main__":
+def run() -> None:
+    """Runs the program, as the console script `gdw-compare` does."""
     cli.run(main, doc=__doc__, groups={"Comparison": [METHODS, SEEDS, JOBS], **train_flags.GROUPS})
+
+
+if __name__ == "__main__":
+    run()

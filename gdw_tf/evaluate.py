@@ -24,5 +24,10 @@ def main(argv: list[str]) -> None:
     print(json.dumps({"checkpoint": checkpoint, "examples": len(source.y_test), **results}))
 
 
-if __name__ == "__main__":
+def run() -> None:
+    """Runs the program, as the console script `gdw-evaluate` does."""
     cli.run(main, doc=__doc__, groups={"Options": run_loading.FLAGS_OF_A_RUN})
+
+
+if __name__ == "__main__":
+    run()

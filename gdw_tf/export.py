@@ -112,6 +112,11 @@ def _accuracy(label: Callable[[np.ndarray], np.ndarray], noisy: data.NoisyData) 
     return float(np.concatenate(right).mean())
 
 
-if __name__ == "__main__":
+def run() -> None:
+    """Runs the program, as the console script `gdw-export` does."""
     groups = {"Options": [FORMAT, QUANTIZE, cli.OUT, *run_loading.FLAGS_OF_A_RUN]}
     cli.run(main, doc=__doc__, groups=groups)
+
+
+if __name__ == "__main__":
+    run()

@@ -131,8 +131,10 @@ class CoupledAdam(keras.optimizers.Optimizer):
         if self.built:
             return
         super().build(variables)
-        self.first_moments = self.add_optimizer_variables(variables, "first_moment")
-        self.second_moments = self.add_optimizer_variables(variables, "second_moment")
+        self.first_moments, self.second_moments = (
+            [self.add_variable_from_reference(variable, name=name) for variable in variables]
+            for name in ("first_moment", "second_moment")
+        )
 
     def update_step(self, gradient: Any, variable: keras.Variable, learning_rate: Any) -> None:
         """Updates one variable; called by Keras."""

@@ -130,5 +130,10 @@ def _write(out: Path, rows: Sequence[Prediction]) -> None:
         writer.writerows(rows)
 
 
-if __name__ == "__main__":
+def run() -> None:
+    """Runs the program, as the console script `gdw-predict` does."""
     cli.run(main, doc=__doc__, groups={"Options": [TOP, cli.OUT]})
+
+
+if __name__ == "__main__":
+    run()

@@ -447,5 +447,10 @@ def _new_workdir(settings: Settings) -> str:
     return f"runs/{dataset}-{settings.method}-seed{settings.seed}-{now}"
 
 
-if __name__ == "__main__":
+def run() -> None:
+    """Runs the program, as the console script `gdw-train` does."""
     cli.run(main, doc=__doc__, groups=train_flags.GROUPS)
+
+
+if __name__ == "__main__":
+    run()

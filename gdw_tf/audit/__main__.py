@@ -139,5 +139,10 @@ def _apply(noisy: data.NoisyData) -> None:
     print(f"{changed} labels corrected, {len(verified.labels) - changed} confirmed; wrote {out}")
 
 
-if __name__ == "__main__":
+def run() -> None:
+    """Runs the program, as the console script `gdw-audit` does."""
     cli.run(main, doc=__doc__, groups=GROUPS)
+
+
+if __name__ == "__main__":
+    run()

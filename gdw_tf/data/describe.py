@@ -116,5 +116,10 @@ def _write_pictures(out: Path, settings: Settings, noisy: data.NoisyData) -> Non
         figure.savefig(out / f"{name}.png", dpi=100, bbox_inches="tight")
 
 
-if __name__ == "__main__":
+def run() -> None:
+    """Runs the program, as the console script `gdw-describe` does."""
     cli.run(main, doc=__doc__, groups={"Output": [cli.OUT], **train_flags.GROUPS})
+
+
+if __name__ == "__main__":
+    run()
