@@ -69,7 +69,6 @@ def loss_curves(groups: Sequence[Group]) -> Figure:
         f"Loss after every epoch, the mean over the seeds with a band of one standard deviation; "
         f"the thick line at the end is the mean of the last {LAST_EPOCHS} epochs.",
         [panel for panel in panels if panel],
-        _without_epochs(groups),
     )
 
 
@@ -77,7 +76,7 @@ def weight_curves(groups: Sequence[Group]) -> Figure:
     """What the weight net makes of a loss, in the course of the training."""
     panels = []
     for group in groups:
-        curves = [run.curve for run in group.runs if run.curve is not None]
+        curves = [run.curve for run in group.shown if run.curve is not None]
         if not curves:
             continue
         losses, epochs, _ = min(curves, key=lambda curve: len(curve[1]))
@@ -88,7 +87,7 @@ def weight_curves(groups: Sequence[Group]) -> Figure:
                 name="early (light) to late (dark)",
                 x=losses,
                 y=weights[row],
-                style=0,
+                style=place,
                 shade=place / max(1, len(shown) - 1),
                 label=f"epoch {epochs[row]:.0f}",
             )
@@ -119,7 +118,7 @@ def weight_distributions(groups: Sequence[Group]) -> Figure:
     """How the learned weights of right and of wrong labels are spread."""
     panels: list[Panel] = []
     for group in groups:
-        runs = [run for run in group.runs if run.weights is not None]
+        runs = [run for run in group.shown if run.weights is not None]
         if not runs:
             continue
         one_number = all(_has_one_weight(run) for run in runs)
@@ -154,7 +153,7 @@ def class_weights(groups: Sequence[Group]) -> Figure:
     """The mean class-level weight of each pair of given label and class."""
     panels, missing = [], _missing(groups, RECORD, lambda run: run.weights is not None)
     for group in groups:
-        runs = [run for run in group.runs if run.weights is not None]
+        runs = [run for run in group.shown if run.weights is not None]
         if runs and all(_has_one_weight(run) for run in runs):
             missing.append(f"{group.name}: an example has one weight, the same for each class.")
         elif runs:
@@ -187,7 +186,7 @@ def confusion_matrices(groups: Sequence[Group]) -> Figure:
     """What test images of each class are taken for by the latest checkpoints."""
     panels = []
     for group in groups:
-        runs = [run for run in group.runs if run.confusion is not None]
+        runs = [run for run in group.shown if run.confusion is not None]
         if runs:
             counts = np.sum([run.confusion for run in runs], axis=0)
             with np.errstate(invalid="ignore"):
@@ -205,6 +204,7 @@ def confusion_matrices(groups: Sequence[Group]) -> Figure:
                     f"{accuracy:.1f} % of {counts.sum()} test images are taken for what they are. "
                     f"{_mistakes(counts, names)}",
                     note=f"right: {accuracy:.1f} % (latest checkpoint)",
+                    highest=100.0,
                 )
             )
     return Figure(
@@ -220,24 +220,27 @@ def confusion_matrices(groups: Sequence[Group]) -> Figure:
 def class_accuracies(groups: Sequence[Group]) -> Figure:
     """Test accuracy of each class against its number of training images, for long tails."""
     of_sizes: dict[tuple[int, ...], list[tuple[Group, np.ndarray]]] = collections.defaultdict(list)
+    even: dict[str, list[str]] = {}
     missing = _missing(groups, TEST, lambda run: run.confusion is not None)
     for group in groups:
-        runs = [run for run in group.runs if run.confusion is not None]
+        runs = [run for run in group.shown if run.confusion is not None]
         if not runs:
             continue
         sizes = runs[0].class_counts
         if max(sizes) < LONG_TAIL * max(1, min(sizes)):
-            missing.append(
-                f"{group.name}: its classes are of about the same size ({min(sizes)} to "
-                f"{max(sizes)} training images); the table below has the accuracy of each."
-            )
+            even.setdefault(f"{min(sizes)} to {max(sizes)}", []).append(group.name)
         else:
             of_sizes[tuple(sorted(sizes, reverse=True))].append((group, per_class(runs)))
+    missing += [
+        f"{', '.join(names)}: the classes are of about the same size ({sizes} training images); "
+        "the table below has the accuracy of each."
+        for sizes, names in even.items()
+    ]
     panels = []
     for members in of_sizes.values():
         series, said = [], []
         for group, accuracies in members:
-            sizes = np.array(group.runs[0].class_counts, float)
+            sizes = np.array(group.shown[0].class_counts, float)
             series.append(
                 Series(group.name, np.maximum(sizes, 1), accuracies, group.style, drawn="points")
             )
@@ -347,7 +350,9 @@ def _curves(
 
 def _histogram(title: str, values: dict[str, np.ndarray]) -> Lines:
     pooled = np.concatenate(list(values.values()))
-    low, high = min(0.0, float(pooled.min())), float(np.quantile(pooled, 0.999))
+    low, high = (float(np.quantile(pooled, share)) for share in (0.001, 0.999))
+    if 0.0 < low < 0.5 * high:
+        low = 0.0
     edges = np.linspace(low, high if high > low else low + 1.0, BINS + 1)
     styles = {CLEAN: 0, TRUE: 2, OTHERS: 3, WRONG: 1, ALL: 0}
     series = [
@@ -367,7 +372,7 @@ def _histogram(title: str, values: dict[str, np.ndarray]) -> Lines:
     )
     return Lines(
         title,
-        "value; height: share of the examples in %",
+        "value (height: % of the examples)",
         series,
         f"Means: {said}. Middle halves: {spread}.",
         note=f"mean: {said}",
@@ -432,11 +437,11 @@ def _missing(
     """A sentence for each reason, with those that have it."""
     of_reason: dict[str, list[str]] = {}
     for group in groups:
-        absent = [run for run in group.runs if not is_there(run)]
+        absent = [run for run in group.shown if not is_there(run)]
         for reason in dict.fromkeys(run.missing[part] for run in absent):
             seeds = [str(run.settings.seed) for run in absent if run.missing[part] == reason]
             whom = group.name
-            if len(seeds) < len(group.runs):
+            if len(seeds) < len(group.shown):
                 whom += f" (seed {', '.join(seeds)})"
             of_reason.setdefault(reason, []).append(whom)
     return [f"{', '.join(whom)}: {reason}." for reason, whom in of_reason.items()]

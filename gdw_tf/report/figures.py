@@ -67,6 +67,7 @@ class Matrix:
         digits: after the point, in cells.
         alt: what is to be seen, in words.
         note: figures that stand below the panel.
+        highest: the value of the darkest shade; default the highest one there is.
     """
 
     title: str
@@ -77,12 +78,14 @@ class Matrix:
     digits: int
     alt: str
     note: str = ""
+    highest: float | None = None
 
     @property
     def limits(self) -> tuple[float, float]:
         """The values of the lightest and of the darkest shade."""
         known = self.values[np.isfinite(self.values)]
-        lowest, highest = min(0.0, float(known.min())), float(known.max())
+        lowest = min(0.0, float(known.min()))
+        highest = float(known.max()) if self.highest is None else self.highest
         return lowest, highest if highest > lowest else lowest + 1.0
 
 
@@ -152,7 +155,7 @@ def ticks(low: float, high: float, most: int = 6) -> np.ndarray:
     magnitude = 10.0 ** np.floor(np.log10(rough))
     step = next(one * magnitude for one in (1, 2, 2.5, 5, 10) if one * magnitude >= rough * 0.999)
     first, last = np.ceil(low / step - 1e-9), np.floor(high / step + 1e-9)
-    return np.arange(first, last + 1) * step
+    return np.arange(first, last + 1) * step + 0.0  # no minus before a zero
 
 
 def limits(values: Sequence[np.ndarray], floor: float | None = None) -> tuple[float, float]:

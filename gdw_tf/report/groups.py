@@ -40,6 +40,11 @@ class Group:
         return [run for run in self.runs if run.summary is not None]
 
     @property
+    def shown(self) -> Sequence[ReportedRun]:
+        """The complete runs, or all where none is: what is put together is of one age."""
+        return self.complete or self.runs
+
+    @property
     def row(self) -> Row:
         """What the complete runs reached."""
         return row_of(self.name, [run.workdir for run in self.complete])
@@ -68,7 +73,7 @@ class Group:
 
         It is the mean over the complete runs, or over all where none is complete.
         """
-        runs = [run for run in self.complete or self.runs if column in run.metrics]
+        runs = [run for run in self.shown if column in run.metrics]
         if not runs:
             return None
         end = max(run.epochs for run in runs)

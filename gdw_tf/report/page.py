@@ -106,7 +106,7 @@ def _lead(groups: Sequence[Group]) -> str:
         + (f", imbalance factor {one.imbalance_factor:g}" if one.imbalance_factor < 1 else "")
         for one in (group.settings for group in groups)
     )
-    said = [f"{_data_of(groups)}, {'; '.join(noises)}."]
+    said = [f"Trained with {'; '.join(noises)}."]
     reached = [group.row for group in groups if group.row.accuracies]
     if len(reached) > 1:
         best = max(reached, key=lambda row: row.mean)
@@ -144,7 +144,7 @@ def _figure(figure: Figure) -> str:
         if one.shade is None
     )
     panels = "".join(
-        f'<div class="panel">{svg.draw(panel, f"{figure.key}-{place}")}'
+        f'<div class="panel"><h3>{_(panel.title)}</h3>{svg.draw(panel, f"{figure.key}-{place}")}'
         + (f'<p class="note">{_(panel.note)}</p>' if panel.note else "")
         + "</div>"
         for place, panel in enumerate(figure.panels)
@@ -164,17 +164,18 @@ def _class_tables(groups: Sequence[Group]) -> str:
     """For each data set a table: a row a class, a column a group."""
     of_data: dict[tuple, list[Group]] = {}
     for group in groups:
-        if any(run.confusion is not None for run in group.runs):
-            of_data.setdefault(group.runs[0].class_names, []).append(group)
+        if any(run.confusion is not None for run in group.shown):
+            of_data.setdefault(group.shown[0].class_names, []).append(group)
     if not of_data:
         return '<p class="missing">There is no checkpoint whose test images could be looked at.</p>'
     tables = []
     for names, members in of_data.items():
         accuracies = [
-            per_class([run for run in group.runs if run.confusion is not None]) for group in members
+            per_class([run for run in group.shown if run.confusion is not None])
+            for group in members
         ]
         sizes = np.mean(
-            [run.class_counts for group in members for run in group.runs if run.class_counts],
+            [run.class_counts for group in members for run in group.shown if run.class_counts],
             axis=0,
         )
         rows = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -47,7 +48,7 @@ def write(figures: Sequence[Figure], directory: Path) -> list[Path]:
         grid = canvas.subplots(rows, columns, squeeze=False).ravel()
         for axes, panel in zip(grid, figure.panels, strict=False):
             {Lines: _lines, Matrix: _matrix, Bars: _bars}[type(panel)](axes, panel)
-            axes.set_title(plain_text(panel.title), fontsize=10)
+            axes.set_title(plain_text(textwrap.fill(panel.title, 55)), fontsize=10)
         for axes in grid[len(figure.panels) :]:
             axes.axis("off")
         path = directory / f"{figure.key}.png"
@@ -120,5 +121,5 @@ def _bars(axes: Axes, panel: Bars) -> None:
 
 def _colour(one: Series) -> str:
     if one.shade is not None:
-        return palette.shades("light")[palette.level(0.35 + 0.65 * one.shade)]
+        return palette.shades("light")[palette.level(0.45 + 0.55 * one.shade)]
     return palette.LINES["light"][one.style % len(palette.LINES["light"])]

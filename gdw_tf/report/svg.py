@@ -15,7 +15,7 @@ from gdw_tf.report import palette
 from gdw_tf.report.figures import Bars, Lines, Matrix, Panel, Series, limits, ticks
 
 WIDTH = 360
-_HEIGHT, _TOP, _BOTTOM, _LEFT = 250, 32, 40, 44
+_HEIGHT, _TOP, _BOTTOM, _LEFT = 228, 10, 40, 44
 _LETTER = 6.6
 """About the width of a letter."""
 NAMED_CLASSES, CELLS_WITH_VALUES = 20, 12
@@ -37,7 +37,7 @@ def draw(panel: Panel, key: str) -> str:
         f'<svg viewBox="0 0 {WIDTH} {height:g}" role="img" aria-labelledby="{key}-t {key}-d">'
         f'<title id="{key}-t">{html.escape(panel.title)}</title>'
         f'<desc id="{key}-d">{html.escape(panel.alt)}</desc>'
-        f"{_text(2, 15, panel.title, 'name')}{drawn}</svg>"
+        f"{drawn}</svg>"
     )
 
 
@@ -55,7 +55,7 @@ def swatch(series: Series) -> str:
 
 def _lines(panel: Lines) -> tuple[str, float]:
     labels = [_shortened(one.label, 12) for one in panel.series]
-    right = max([8.0, *(_LETTER * len(label) + 10 for label in labels if label)])
+    right = max([8.0, *(_LETTER * len(label) + 16 for label in labels if label)])
     x_of = np.log10 if panel.log_x else np.asarray
     shown = [x_of(one.x) for one in panel.series]
     low_x, high_x = min(one.min() for one in shown), max(one.max() for one in shown)
@@ -89,11 +89,14 @@ def _lines(panel: Lines) -> tuple[str, float]:
     for one in panel.series:
         parts.append(f'<g class="{_colour(one)}">{_series(one, across, down)}</g>')
     ends = [float(down(one.mark[2] if one.mark else one.y[-1])) for one in panel.series]
-    heights = _apart(ends, 13, _TOP, _HEIGHT - _BOTTOM)
-    for one, label, height in zip(panel.series, labels, heights, strict=True):
+    heights = _apart(ends, 13, _TOP, _HEIGHT - _BOTTOM - 6)
+    for one, label, end, height in zip(panel.series, labels, ends, heights, strict=True):
         if label:
-            text = _text(WIDTH - right + 5, height + 4, label, "label")
-            parts.append(f'<g class="{_colour(one)}">{text}</g>')
+            leader = f"M{WIDTH - right + 2:.1f} {end:.1f}L{WIDTH - right + 10:.1f} {height:.1f}"
+            text = _text(
+                WIDTH - right + 12, height + 4, label, "label" if one.shade is None else ""
+            )
+            parts.append(f'<g class="{_colour(one)}"><path class="leader" d="{leader}"/>{text}</g>')
     return "".join(parts), _HEIGHT
 
 
@@ -135,11 +138,11 @@ def _matrix(panel: Matrix) -> tuple[str, float]:
     is_named = count <= NAMED_CLASSES
     left = 8 + (_LETTER * max(map(len, names)) if is_named else 4 * _LETTER)
     is_upright = is_named and max(map(len, names)) > 2
-    top = 58 + (_LETTER * max(map(len, names)) if is_upright else 10)
+    top = 36 + (_LETTER * max(map(len, names)) if is_upright else 10)
     side = (WIDTH - left - 4) / count
     low, high = panel.limits
     shares = (panel.values - low) / (high - low)
-    parts = [_text(2, 33, f"rows: {panel.rows}; columns: {panel.columns}", "tick")]
+    parts = [_text(2, 12, f"rows: {panel.rows}; columns: {panel.columns}", "tick")]
     of_level: dict[int, list[str]] = {}
     for (row, column), share in np.ndenumerate(shares):
         if np.isfinite(share):
@@ -185,7 +188,7 @@ def _bars(panel: Bars) -> tuple[str, float]:
     for place, (name, values, mean) in enumerate(
         zip(panel.names, panel.values, means, strict=True)
     ):
-        y = 28 + place * row
+        y = 4 + place * row
         dots = "".join(
             f'<circle class="seed" cx="{max(4.0, value * scale):.1f}" cy="{y + 22}" r="3"/>'
             for value in values
@@ -198,7 +201,7 @@ def _bars(panel: Bars) -> tuple[str, float]:
         )
         end = max(mean, float(np.max(values))) * scale + 8
         parts.append(_text(end, y + 26, f"{mean:.{panel.digits}f}", "tick strong"))
-    return "".join(parts), 34 + len(panel.names) * row
+    return "".join(parts), 8 + len(panel.names) * row
 
 
 def _ticks_across(log_x: bool, low: float, high: float) -> np.ndarray:
@@ -230,7 +233,7 @@ def _spread(one: Series) -> np.ndarray:
 
 def _colour(one: Series) -> str:
     if one.shade is not None:
-        return f"r{palette.level(0.35 + 0.65 * one.shade)}"
+        return f"r{palette.level(0.45 + 0.55 * one.shade)}"
     return f"s{one.style % len(palette.LINES['light'])}"
 
 
