@@ -107,6 +107,15 @@ RECORD_EXAMPLES = flags.DEFINE_bool(
     "Keep in the checkpoints what the training made of every example, for gdw_tf.audit and "
     "gdw_tf.report: 4 (1 + 2 classes) bytes an example.",
 )
+TENSORBOARD_GRAPH = flags.DEFINE_bool(
+    "tensorboard_graph", False, "Write the graph of the training step for TensorBoard."
+)
+TENSORBOARD_PROFILE = flags.DEFINE_list(
+    "tensorboard_profile",
+    None,
+    "FIRST,LAST: steps to profile for TensorBoard, counted from 1 where this process begins to "
+    "train (with --meta=pseudo, in each of its rounds).",
+)
 
 GROUPS = {
     "Data": [
@@ -336,6 +345,8 @@ GROUPS = {
         DETERMINISTIC,
         ON_NON_FINITE,
         RECORD_EXAMPLES,
+        TENSORBOARD_GRAPH,
+        TENSORBOARD_PROFILE,
     ],
 }
 
@@ -357,6 +368,27 @@ def settings_from_flags() -> Settings:
             int(side) if side.isdecimal() else side for side in given["image_size"]
         )
     return resolve(**given)
+
+
+def profiled_steps() -> tuple[int, int] | int:
+    """The first and the last step to profile, as Keras's callback takes them; 0 for none.
+
+    Raises:
+        ValueError: they are not two numbers in order.
+    """
+    given = TENSORBOARD_PROFILE.value
+    if given is None:
+        return 0
+    if (
+        len(given) != 2
+        or not all(map(str.isdecimal, given))
+        or not 0 < int(given[0]) <= int(given[1])
+    ):
+        raise ValueError(
+            "tensorboard_profile must be two steps. Received: "
+            f"tensorboard_profile={','.join(given)}; allowed: FIRST,LAST with 1 <= FIRST <= LAST."
+        )
+    return int(given[0]), int(given[1])
 
 
 @contextlib.contextmanager

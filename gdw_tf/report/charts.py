@@ -5,7 +5,6 @@ Each function also says what is missing and why; a figure without panels is that
 
 from __future__ import annotations
 
-import collections
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -219,7 +218,7 @@ def confusion_matrices(groups: Sequence[Group]) -> Figure:
 
 def class_accuracies(groups: Sequence[Group]) -> Figure:
     """Test accuracy of each class against its number of training images, for long tails."""
-    of_sizes: dict[tuple[int, ...], list[tuple[Group, np.ndarray]]] = collections.defaultdict(list)
+    tailed: list[tuple[Group, np.ndarray, np.ndarray]] = []
     even: dict[str, list[str]] = {}
     missing = _missing(groups, TEST, lambda run: run.confusion is not None)
     for group in groups:
@@ -230,43 +229,38 @@ def class_accuracies(groups: Sequence[Group]) -> Figure:
         if max(sizes) < LONG_TAIL * max(1, min(sizes)):
             even.setdefault(f"{min(sizes)} to {max(sizes)}", []).append(group.name)
         else:
-            of_sizes[tuple(sorted(sizes, reverse=True))].append((group, per_class(runs)))
+            tailed.append((group, np.maximum(sizes, 1).astype(float), per_class(runs)))
     missing += [
         f"{', '.join(names)}: the classes are of about the same size ({sizes} training images); "
         "the table below has the accuracy of each."
         for sizes, names in even.items()
     ]
-    panels = []
-    for members in of_sizes.values():
-        series, said = [], []
-        for group, accuracies in members:
-            sizes = np.array(group.shown[0].class_counts, float)
-            series.append(
-                Series(group.name, np.maximum(sizes, 1), accuracies, group.style, drawn="points")
-            )
-            by_size = accuracies[np.argsort(sizes)]
-            third = max(1, len(sizes) // 3)
-            largest, smallest = np.nanmean(by_size[-third:]), np.nanmean(by_size[:third])
-            said.append(
-                f"{group.name}: {largest:.1f} % in the largest third of the classes, "
-                f"{smallest:.1f} % in the smallest."
-            )
-        panels.append(
-            Lines(
-                "Test accuracy of a class in %",
-                "training images of the class",
-                series,
-                " ".join(said),
-                note=" ".join(said),
-                log_x=True,
-            )
+    said = []
+    for group, sizes, accuracies in tailed:
+        by_size = accuracies[np.argsort(sizes, kind="stable")]
+        third = max(1, len(sizes) // 3)
+        largest, smallest = np.nanmean(by_size[-third:]), np.nanmean(by_size[:third])
+        said.append(
+            f"{group.name}: {largest:.1f} % in the largest third of the classes, "
+            f"{smallest:.1f} % in the smallest."
         )
+    panel = Lines(
+        "Test accuracy of a class in %",
+        "training images of the class",
+        [
+            Series(group.name, sizes, accuracies, group.style, drawn="points")
+            for group, sizes, accuracies in tailed
+        ],
+        " ".join(said),
+        note=" ".join(said),
+        log_x=True,
+    )
     return Figure(
         "classes",
         "Accuracy of each class against its size",
         "Each point is a class: its number of training images, and the accuracy of the latest "
         "checkpoint on its test images, the mean over the seeds.",
-        panels,
+        [panel] if tailed else [],
         missing,
     )
 

@@ -164,8 +164,9 @@ def _class_tables(groups: Sequence[Group]) -> str:
     """For each data set a table: a row a class, a column a group."""
     of_data: dict[tuple, list[Group]] = {}
     for group in groups:
-        if any(run.confusion is not None for run in group.shown):
-            of_data.setdefault(group.shown[0].class_names, []).append(group)
+        names = [run.class_names for run in group.shown if run.confusion is not None]
+        if names:
+            of_data.setdefault(names[0], []).append(group)
     if not of_data:
         return '<p class="missing">There is no checkpoint whose test images could be looked at.</p>'
     tables = []
