@@ -95,7 +95,7 @@ def weight_curves(groups: Sequence[Group]) -> Figure:
         first, last = weights[shown[0]], weights[shown[-1]]
         panels.append(
             Lines(
-                f"{group.name}: weight of an example",
+                f"{group.name}: weight of a loss",
                 "loss of the example",
                 series,
                 f"In epoch {epochs[shown[0]]:.0f} the weight goes from {first[0]:.2f} at loss "
