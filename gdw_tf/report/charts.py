@@ -279,14 +279,14 @@ def step_times(groups: Sequence[Group]) -> Figure:
                 [times for _, times in drawn],
                 [group.style for group, _ in drawn],
                 1,
-                "; ".join(f"{group.name}: {times.mean():.1f}" for group, times in drawn) + ".",
+                "; ".join(f"{group.name}: {np.median(times):.1f}" for group, times in drawn) + ".",
             )
         )
     return Figure(
         "time",
         "Time of a step",
-        "The bar is the mean over the seeds, each point a run's median over its epochs; runs that "
-        "shared a machine with others took longer.",
+        "The bar is the median over the seeds, each point a run's median over its epochs; a run "
+        "that shared its machine took longer.",
         panels,
         missing,
     )

@@ -91,14 +91,14 @@ class Matrix:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Bars:
-    """A panel of a bar a name, each the mean of points.
+    """A panel of a bar a name, each the median of points.
 
     Attributes:
         title: what is measured.
         names: of the bars.
         values: of each bar its points, one or more.
         styles: of each bar.
-        digits: after the point, of the means.
+        digits: after the point, of the medians.
         alt: what is to be seen, in words.
         note: figures that stand below the panel.
     """

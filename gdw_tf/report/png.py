@@ -113,7 +113,7 @@ def _matrix(axes: Axes, panel: Matrix) -> None:
 def _bars(axes: Axes, panel: Bars) -> None:
     for place, (values, style) in enumerate(zip(panel.values, panel.styles, strict=True)):
         colour = palette.LINES["light"][style % len(palette.LINES["light"])]
-        axes.barh(place, np.mean(values), color=colour, alpha=0.45)
+        axes.barh(place, np.median(values), color=colour, alpha=0.45)
         axes.plot(values, np.full(len(values), place), "k.", markersize=5)
     axes.set_yticks(range(len(panel.names)), [plain_text(name) for name in panel.names])
     axes.invert_yaxis()

@@ -180,27 +180,22 @@ def _matrix(panel: Matrix) -> tuple[str, float]:
 
 
 def _bars(panel: Bars) -> tuple[str, float]:
-    means = [float(np.mean(values)) for values in panel.values]
-    right = _LETTER * max(len(f"{mean:.{panel.digits}f}") for mean in means) + 12
-    highest = max(float(np.max(values)) for values in panel.values) or 1.0
-    scale = (WIDTH - right) / highest
+    medians = [float(np.median(values)) for values in panel.values]
+    scale = (WIDTH - 8) / (max(float(np.max(values)) for values in panel.values) or 1.0)
     parts, row = [], 36
-    for place, (name, values, mean) in enumerate(
-        zip(panel.names, panel.values, means, strict=True)
+    for place, (name, values, median) in enumerate(
+        zip(panel.names, panel.values, medians, strict=True)
     ):
         y = 4 + place * row
         dots = "".join(
             f'<circle class="seed" cx="{max(4.0, value * scale):.1f}" cy="{y + 22}" r="3"/>'
             for value in values
         )
-        parts.append(_text(0, y + 11, _shortened(name, 48), "tick"))
-        parts.append(
-            f'<g class="s{panel.styles[place] % len(palette.LINES["light"])}">'
-            f'<rect class="bar" x="0" y="{y + 15}" width="{mean * scale:.1f}" height="14" rx="2"/>'
-            f"{dots}</g>"
-        )
-        end = max(mean, float(np.max(values))) * scale + 8
-        parts.append(_text(end, y + 26, f"{mean:.{panel.digits}f}", "tick strong"))
+        said = f"{_shortened(name, 44)}: {median:.{panel.digits}f}"
+        parts.append(_text(0, y + 10, said, "tick strong"))
+        style, size = _style(panel.styles[place]), f'width="{median * scale:.1f}" height="14"'
+        bar = f'<rect class="bar" x="0" y="{y + 15}" {size} rx="2"/>'
+        parts.append(f'<g class="{style}">{bar}{dots}</g>')
     return "".join(parts), 8 + len(panel.names) * row
 
 
@@ -234,7 +229,11 @@ def _spread(one: Series) -> np.ndarray:
 def _colour(one: Series) -> str:
     if one.shade is not None:
         return f"r{palette.level(0.45 + 0.55 * one.shade)}"
-    return f"s{one.style % len(palette.LINES['light'])}"
+    return _style(one.style)
+
+
+def _style(style: int) -> str:
+    return f"s{style % len(palette.LINES['light'])}"
 
 
 def _dashes(style: int) -> str:
