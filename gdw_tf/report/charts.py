@@ -339,7 +339,7 @@ def _curves(
     if not series:
         return None
     alt = f"In the mean of the last {LAST_EPOCHS} epochs: {', '.join(said)}."
-    return Lines(title, "epoch", series, alt)
+    return Lines(title, "epoch", series, alt, whole_x=True)
 
 
 def _histogram(title: str, values: dict[str, np.ndarray]) -> Lines:

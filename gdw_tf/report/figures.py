@@ -45,6 +45,7 @@ class Lines:
         alt: what is to be seen, in words.
         note: figures that stand below the panel.
         log_x: whether the x axis is logarithmic.
+        whole_x: whether there is nothing between whole numbers on the x axis.
     """
 
     title: str
@@ -53,6 +54,7 @@ class Lines:
     alt: str
     note: str = ""
     log_x: bool = False
+    whole_x: bool = False
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

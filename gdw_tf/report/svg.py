@@ -79,7 +79,7 @@ def _lines(panel: Lines) -> tuple[str, float]:
     for y in ticks(low_y, high_y):
         parts.append(f'<path class="grid" d="M{_LEFT} {down(y):.1f}H{WIDTH - right:.1f}"/>')
         parts.append(_text(_LEFT - 5, float(down(y)) + 4, f"{y:.6g}", "tick end"))
-    for x in _ticks_across(panel.log_x, low_x, high_x):
+    for x in _ticks_across(panel, low_x, high_x):
         place = float(across(x))
         parts.append(f'<path class="axis" d="M{place:.1f} {_HEIGHT - _BOTTOM}v4"/>')
         parts.append(_text(place, _HEIGHT - _BOTTOM + 16, f"{x:.6g}", "tick middle"))
@@ -199,9 +199,10 @@ def _bars(panel: Bars) -> tuple[str, float]:
     return "".join(parts), 8 + len(panel.names) * row
 
 
-def _ticks_across(log_x: bool, low: float, high: float) -> np.ndarray:
-    if not log_x:
-        return ticks(low, high)
+def _ticks_across(panel: Lines, low: float, high: float) -> np.ndarray:
+    if not panel.log_x:
+        found = ticks(low, high)
+        return found[found == found.round()] if panel.whole_x else found
     of_tens = 10.0 ** np.arange(np.floor(low), np.ceil(high) + 1)
     every = np.concatenate([of_tens, 2 * of_tens, 5 * of_tens])
     return np.sort(every[(np.log10(every) >= low) & (np.log10(every) <= high)])
