@@ -11,7 +11,7 @@ import numpy as np
 from gdw_tf import methods
 from gdw_tf.comparison import Row, row_of
 from gdw_tf.report.runs import ReportedRun
-from gdw_tf.settings import Settings
+from gdw_tf.settings import Settings, resolve
 from gdw_tf.train import LAST_EPOCHS
 
 
@@ -103,7 +103,10 @@ def group(runs: Sequence[ReportedRun]) -> list[Group]:
 
 
 def _names(all_settings: Sequence[Settings]) -> list[str]:
-    """The method of each, and those of its settings that differ, where they are not the default."""
+    """The method of each, and what of the settings that differ is not the data set's default.
+
+    Options of other methods are left out; the data set stands in every name where it differs.
+    """
     options = {name for method in methods.METHODS.values() for name in method.option_names}
     differing = [
         field
@@ -114,10 +117,11 @@ def _names(all_settings: Sequence[Settings]) -> list[str]:
     names = []
     for settings in all_settings:
         own = methods.by_name(settings.method).option_names
+        defaults = dataclasses.asdict(resolve(dataset=settings.dataset)) | {"dataset": None}
         said = [
             f"{field.name}={getattr(settings, field.name)}"
             for field in differing
-            if getattr(settings, field.name) != field.default
+            if getattr(settings, field.name) != defaults[field.name]
             and (field.name not in options or field.name in own)
         ]
         names.append(":".join([settings.method, *said]))

@@ -73,6 +73,11 @@ def _(text: object) -> str:
     return html.escape(str(text))
 
 
+def _name(text: str) -> str:
+    """The name of a group, or what begins with one: it may be broken after a colon."""
+    return _(text).replace(":", ":<wbr>")
+
+
 def _style() -> str:
     """The style sheet, with the colours of the palette."""
     rules = [importlib.resources.files("gdw_tf.report").joinpath("page.css").read_text()]
@@ -139,12 +144,13 @@ def _figure(figure: Figure) -> str:
     if not figure.panels:
         return f"{missing or _nothing()}"
     legend = "".join(
-        f"<li>{svg.swatch(one)}<span>{_(one.name)}</span></li>"
+        f"<li>{svg.swatch(one)}<span>{_name(one.name)}</span></li>"
         for one in figure.legend
         if one.shade is None
     )
     panels = "".join(
-        f'<div class="panel"><h3>{_(panel.title)}</h3>{svg.draw(panel, f"{figure.key}-{place}")}'
+        f'<div class="panel"><h3>{_name(panel.title)}</h3>'
+        + svg.draw(panel, f"{figure.key}-{place}")
         + (f'<p class="note">{_(panel.note)}</p>' if panel.note else "")
         + "</div>"
         for place, panel in enumerate(figure.panels)
@@ -232,9 +238,9 @@ def _run(run: ReportedRun) -> str:
 
 def _rows(name: str, head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """A table in a region that scrolls and takes the keyboard's focus."""
-    columns = "".join(f'<th scope="col">{_(one)}</th>' for one in head)
+    columns = "".join(f'<th scope="col">{_name(one)}</th>' for one in head)
     lines = "".join(
-        f'<tr><th scope="row">{_(row[0])}</th>'
+        f'<tr><th scope="row">{_name(row[0])}</th>'
         + "".join(f"<td>{_(one)}</td>" for one in row[1:])
         + "</tr>"
         for row in rows

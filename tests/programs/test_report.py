@@ -57,7 +57,7 @@ class Tables(html.parser.HTMLParser):
         self.feed(page)
 
     def handle_starttag(self, tag, attrs):
-        if tag not in ("meta", "link"):
+        if tag not in ("meta", "link", "wbr"):
             self.open.append(tag)
         if dict(attrs).get("role") == "region":
             self._table = self.rows.setdefault(dict(attrs)["aria-label"], [])
