@@ -113,7 +113,7 @@ def _lead(groups: Sequence[Group]) -> str:
     )
     said = [f"Trained with {'; '.join(noises)}."]
     reached = [group.row for group in groups if group.row.accuracies]
-    if len(reached) > 1:
+    if len(reached) > 1 and len(noises) == 1 and len({one.settings.dataset for one in groups}) == 1:
         best = max(reached, key=lambda row: row.mean)
         said.append(
             f"Highest test accuracy: {best.name} with {percent(best)} % (mean of the last "
