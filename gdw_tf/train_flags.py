@@ -426,6 +426,7 @@ def machine_lines() -> list[str]:
     how = (
         *(STRATEGY, JIT, DETERMINISTIC, ON_NON_FINITE, RECORD_EXAMPLES),
         *(CHECKPOINT_EVERY, CHECKPOINT_MINUTES, KEEP_CHECKPOINTS),
+        *(TENSORBOARD_GRAPH, TENSORBOARD_PROFILE),
     )
     return [flag_line(flag.name, flag.value) for flag in how if flag.value is not None]
 
