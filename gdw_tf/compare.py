@@ -23,7 +23,15 @@ from absl import flags
 
 from gdw_tf import cli, train_flags
 from gdw_tf.checks import check_directory
-from gdw_tf.comparison import Comparison, Row, markdown_text, percent, train_all, write_csv
+from gdw_tf.comparison import (
+    Comparison,
+    Row,
+    costs,
+    markdown_text,
+    percent,
+    train_all,
+    write_csv,
+)
 from gdw_tf.data.figures import check_matplotlib, plain_text
 from gdw_tf.provenance import made_by
 
@@ -73,16 +81,7 @@ def markdown(rows: Sequence[Row]) -> str:
         "| --- | --- | --- | --- | --- |",
     ]
     for row in rows:
-        costs = (
-            (row.seconds_per_step, 1, 4),
-            (row.seconds, 1, 0),
-            (row.peak_memory_bytes, 2**20, 0),
-        )
-        cells = [
-            f"{np.median(values) / unit:.{digits}f}" if len(values) else ""
-            for values, unit, digits in costs
-        ]
-        lines.append(f"| {markdown_text(row.name)} | {percent(row)} | {' | '.join(cells)} |")
+        lines.append(f"| {markdown_text(row.name)} | {percent(row)} | {' | '.join(costs(row))} |")
     lines += [
         "",
         f"Accuracy: mean ± standard deviation over seeds {', '.join(SEEDS.value)} of the mean of "

@@ -290,18 +290,22 @@ def _row(contender: Contender, runs: Sequence[Run]) -> Row:
     part = SUPPORT_VECTOR_MACHINES.get(contender.method)
     if part:
         return Row(contender.name, [svc_accuracy(run.settings, part) for run in runs])
-    runs = [run for run in runs if run.is_complete]
-    summaries = [json.loads(run.workdir.summary.read_text()) for run in runs]
-    if contender.method == EARLY_STOPPING:
-        accuracies = [early_stopping_accuracy(run.workdir) for run in runs]
-    else:
-        accuracies = [summary["final_accuracy"] for summary in summaries]
-    costs = {
-        name: [summary[name] for summary in summaries]
-        for name in ("seconds_per_step", "seconds", "peak_memory_bytes")
+    workdirs = [run.workdir for run in runs if run.is_complete]
+    row = row_of(contender.name, workdirs)
+    if contender.method != EARLY_STOPPING:
+        return row
+    return dataclasses.replace(row, accuracies=list(map(early_stopping_accuracy, workdirs)))
+
+
+def row_of(name: str, workdirs: Sequence[Workdir]) -> Row:
+    """What complete runs that differ in the seed reached, from their summaries."""
+    summaries = [json.loads(workdir.summary.read_text()) for workdir in workdirs]
+    spent = {
+        cost: [summary[cost] for summary in summaries if cost in summary]
+        for cost in ("seconds_per_step", "seconds", "peak_memory_bytes")
     }
-    workdirs = [str(run.workdir.root) for run in runs]
-    return Row(contender.name, accuracies, workdirs=workdirs, **costs)
+    accuracies = [summary["final_accuracy"] for summary in summaries]
+    return Row(name, accuracies, workdirs=[str(one.root) for one in workdirs], **spent)
 
 
 def early_stopping_accuracy(workdir: Workdir) -> float:
@@ -349,6 +353,19 @@ def write_csv(rows: Sequence[Row], path: Path) -> None:
 def markdown_text(text: str) -> str:
     """Escapes what would be the end of a table's cell, or a tag of HTML, in Markdown."""
     return html.escape(text, quote=False).replace("|", r"\|")
+
+
+def costs(line: Row) -> list[str]:
+    """Seconds a step, seconds a run and MiB of memory, medians, as cells of a table."""
+    kinds = (
+        (line.seconds_per_step, 1, 4),
+        (line.seconds, 1, 0),
+        (line.peak_memory_bytes, 2**20, 0),
+    )
+    return [
+        f"{np.median(values) / unit:.{digits}f}" if len(values) else ""
+        for values, unit, digits in kinds
+    ]
 
 
 def percent(line: Row) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from absl import flags
@@ -46,6 +48,47 @@ def settings_of(flag_file: Path, program: str) -> Settings:
     """
     flags.FLAGS([program, f"--flagfile={flag_file}", *sys.argv[1:]])
     return train_flags.settings_from_flags()
+
+
+def find_runs(path: Path) -> list[Workdir]:
+    """The run whose directory this is, or those whose directories lie in it, by name.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if Workdir(path).flags.is_file():
+        return [Workdir(path)]
+    found = [Workdir(one) for one in sorted(path.iterdir())] if path.is_dir() else []
+    found = [workdir for workdir in found if workdir.flags.is_file()]
+    if not found:
+        raise ValueError(
+            f"There is no run in this workdir. Received: {path}; allowed: the directory of a run, "
+            "or one that holds directories of runs, such as a comparison's."
+        )
+    return found
+
+
+@contextlib.contextmanager
+def flags_of(workdir: Workdir) -> Iterator[None]:
+    """Gives the flags the values of a run for a while; where the data are, the command line says.
+
+    Raises:
+        ValueError: the run has a flag that there is not.
+        flags.Error: a value cannot be read.
+    """
+    given = {flag.name for flag in train_flags.LOCATIONS if flag.present}
+    lines = [line.strip() for line in workdir.flags.read_text().splitlines()]
+    assignments = [_assignment(line) for line in lines if line.startswith("--")]
+    with train_flags.flags_set([one for one in assignments if one.partition("=")[0] not in given]):
+        yield
+
+
+def _assignment(line: str) -> str:
+    """A line of a flag file as `NAME=VALUE`."""
+    text = line.removeprefix("--")
+    if "=" in text:
+        return text
+    return f"{text}=true" if text in flags.FLAGS else f"{text.removeprefix('no')}=false"
 
 
 def load_checkpoint(workdir: Workdir) -> Method:

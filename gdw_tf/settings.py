@@ -232,7 +232,7 @@ def flag_line(name: str, value: object) -> str:
     """One line of a flag file."""
     if isinstance(value, bool):
         return f"--{name}" if value else f"--no{name}"
-    if isinstance(value, tuple):
+    if isinstance(value, tuple | list):
         value = ",".join(map(str, value))
     return f"--{name}={value}"
 

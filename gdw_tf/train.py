@@ -149,6 +149,7 @@ def _read_flags(argv: list[str]) -> tuple[Settings, tf.distribute.Strategy, Work
     settings = train_flags.settings_from_flags()
     if train_flags.WORKDIR.value == "":
         raise ValueError("workdir must be a directory. Received: workdir=; allowed: a path.")
+    train_flags.profiled_steps()
     name = train_flags.STRATEGY.value
     strategies.check(
         settings, name, train_flags.CHECKPOINT_MINUTES.value, train_flags.ON_NON_FINITE.value
@@ -406,7 +407,12 @@ def _callbacks(
     ]
     of_the_chief = [
         callbacks.StepTimer(),
-        callbacks.TensorBoard(str(workdir.tensorboard), write_graph=False),
+        callbacks.TensorBoard(
+            str(workdir.tensorboard),
+            part.noisy,
+            write_graph=train_flags.TENSORBOARD_GRAPH.value,
+            profile_batch=train_flags.profiled_steps(),
+        ),
         keras.callbacks.CSVLogger(str(workdir.metrics), append=True),
         *(callbacks.WeightCurve(workdir.weight_curve),) * isinstance(model, WeightNetMethod),
     ]

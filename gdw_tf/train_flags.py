@@ -107,6 +107,15 @@ RECORD_EXAMPLES = flags.DEFINE_bool(
     "Keep in the checkpoints what the training made of every example, for gdw_tf.audit and "
     "gdw_tf.report: 4 (1 + 2 classes) bytes an example.",
 )
+TENSORBOARD_GRAPH = flags.DEFINE_bool(
+    "tensorboard_graph", False, "Write the graph of the training step for TensorBoard."
+)
+TENSORBOARD_PROFILE = flags.DEFINE_list(
+    "tensorboard_profile",
+    None,
+    "FIRST,LAST: steps to profile for TensorBoard, counted from 1 where this process begins to "
+    "train (with --meta=pseudo, in each of its rounds).",
+)
 
 GROUPS = {
     "Data": [
@@ -342,6 +351,8 @@ GROUPS = {
         DETERMINISTIC,
         ON_NON_FINITE,
         RECORD_EXAMPLES,
+        TENSORBOARD_GRAPH,
+        TENSORBOARD_PROFILE,
     ],
 }
 
@@ -370,6 +381,27 @@ def settings_from_flags() -> Settings:
 
 def _absolute(path: str) -> str:
     return str(Path(path).expanduser().resolve())
+
+
+def profiled_steps() -> tuple[int, int] | int:
+    """The first and the last step to profile, as Keras's callback takes them; 0 for none.
+
+    Raises:
+        ValueError: they are not two numbers in order.
+    """
+    given = TENSORBOARD_PROFILE.value
+    if given is None:
+        return 0
+    if (
+        len(given) != 2
+        or not all(map(str.isdecimal, given))
+        or not 0 < int(given[0]) <= int(given[1])
+    ):
+        raise ValueError(
+            "tensorboard_profile must be two steps. Received: "
+            f"tensorboard_profile={','.join(given)}; allowed: FIRST,LAST with 1 <= FIRST <= LAST."
+        )
+    return int(given[0]), int(given[1])
 
 
 @contextlib.contextmanager
@@ -407,6 +439,7 @@ def machine_lines() -> list[str]:
     how = (
         *(STRATEGY, JIT, DETERMINISTIC, ON_NON_FINITE, RECORD_EXAMPLES),
         *(CHECKPOINT_EVERY, CHECKPOINT_MINUTES, KEEP_CHECKPOINTS),
+        *(TENSORBOARD_GRAPH, TENSORBOARD_PROFILE),
     )
     return [flag_line(flag.name, flag.value) for flag in how if flag.value is not None]
 

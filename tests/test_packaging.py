@@ -49,7 +49,7 @@ def test_the_wheel_and_the_sdist_hold_what_they_should(built):
     package = {
         str(path.relative_to(REPOSITORY))
         for path in (REPOSITORY / "gdw_tf").rglob("*")
-        if path.suffix in (".py", ".typed", ".json", ".html")
+        if path.suffix in (".py", ".typed", ".json", ".html", ".css")
     }
     assert {"gdw_tf/py.typed", "gdw_tf/data/noise/flip_maps.json"} <= package
     assert {name for name in held if ".dist-info/" not in name} == package

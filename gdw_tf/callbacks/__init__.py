@@ -1,7 +1,7 @@
 """Keras callbacks of this library; all else that a run needs Keras brings itself."""
 
 from gdw_tf.callbacks.checkpoints import Checkpoints, RestoreMetrics, metric_values
-from gdw_tf.callbacks.logs import MetaEvaluation, StepTimer, TensorBoard
+from gdw_tf.callbacks.logs import MetaEvaluation, StepTimer
 from gdw_tf.callbacks.non_finite import (
     CountSkippedSteps,
     NonFiniteWatch,
@@ -9,6 +9,7 @@ from gdw_tf.callbacks.non_finite import (
     StopOnNonFinite,
 )
 from gdw_tf.callbacks.progress import ReportProgress
+from gdw_tf.callbacks.tensorboard import TensorBoard
 from gdw_tf.callbacks.weight_curve import WeightCurve
 
 __all__ = [

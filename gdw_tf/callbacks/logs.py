@@ -1,4 +1,4 @@
-"""Callbacks that add to the logs of an epoch, or write them."""
+"""Callbacks that add to the logs of an epoch."""
 
 from __future__ import annotations
 
@@ -60,17 +60,3 @@ class StepTimer(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Adds the time to the epoch's logs."""
         logs["seconds_per_step"] = (self._last - self._start) / max(self._steps, 1)
-
-
-class TensorBoard(keras.callbacks.TensorBoard):
-    """Keras's callback of epochs, whose events are in their files when an epoch has ended."""
-
-    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        """Logs nothing: what Keras makes of a step has no writer, and takes 4 kB for good."""
-        super().on_train_batch_end(batch)
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Logs the epoch."""
-        super().on_epoch_end(epoch, logs)
-        for writer in self._writers.values():  # Keras's; it flushes at the end of training only
-            writer.flush()

@@ -29,7 +29,9 @@ def check_matplotlib() -> None:
         ValueError: If matplotlib is not installed.
     """
     if importlib.util.find_spec("matplotlib") is None:
-        raise ValueError("Pictures need matplotlib, which is not installed: pip install matplotlib")
+        raise ValueError(
+            'Pictures need matplotlib, which is not installed: pip install "gdw_tf[report]"'
+        )
 
 
 def class_histogram(noisy: NoisyData) -> Figure:

@@ -132,7 +132,7 @@ def test_long_names_are_cut():
 
 def test_a_missing_matplotlib_is_said(monkeypatch):
     monkeypatch.setattr(figures.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(ValueError, match="pip install matplotlib"):
+    with pytest.raises(ValueError, match=r"pip install .gdw_tf\[report\]"):
         figures.check_matplotlib()
 
 

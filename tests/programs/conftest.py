@@ -27,7 +27,7 @@ class Finished(NamedTuple):
 def run(name: str, *arguments: str) -> Finished:
     """Runs a program of the package in this process, as `python -m gdw_tf.NAME ARGUMENTS` does."""
     module = importlib.import_module(f"gdw_tf.{name}")
-    if hasattr(module, "__path__"):
+    if hasattr(module, "__path__"):  # a package
         module = importlib.import_module(f"gdw_tf.{name}.__main__")
     argv = [f"gdw_tf/{name}.py", *map(str, arguments)]
     out, err = io.StringIO(), io.StringIO()
