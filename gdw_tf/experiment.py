@@ -6,6 +6,7 @@ Everything here is public API put together; a script of your own can do the same
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,6 +16,7 @@ import tensorflow as tf
 
 from gdw_tf import classifiers, data, losses, methods, networks
 from gdw_tf.data.noise import read_matrix
+from gdw_tf.data.prepare import warn_of_missing_classes
 from gdw_tf.data.verified import read_verified, with_verified
 from gdw_tf.methods import Method
 from gdw_tf.methods.meta import MetaMethod
@@ -59,7 +61,21 @@ def prepare_data(settings: Settings, source: data.Source) -> data.NoisyData:
             matrix of its classes, or no verified labels of the training set.
     """
     matrix = settings.noise_file and read_matrix(settings.noise_file, source.num_classes)
-    noisy = data.prepare(
+    with warnings.catch_warnings():
+        if settings.meta_add:  # which may bring what is missing
+            warnings.filterwarnings("ignore", "The meta set has no image of")
+        noisy = _prepared(settings, source, matrix)
+    if settings.meta_add:
+        for path in settings.meta_add:
+            noisy = with_verified(noisy, read_verified(path, noisy))
+        warn_of_missing_classes(noisy)
+    if settings.meta == "pseudo" and settings.num_meta is not None:  # now, before any training
+        meta_counts(settings.num_meta, noisy.y_train, noisy.num_classes)
+    return noisy
+
+
+def _prepared(settings: Settings, source: data.Source, matrix: np.ndarray | None) -> data.NoisyData:
+    return data.prepare(
         source,
         num_meta=settings.num_meta,
         meta=settings.meta,
@@ -71,11 +87,6 @@ def prepare_data(settings: Settings, source: data.Source) -> data.NoisyData:
         train_examples=settings.train_examples,
         seed=settings.seed,
     )
-    for path in settings.meta_add or ():
-        noisy = with_verified(noisy, read_verified(path, noisy))
-    if settings.meta == "pseudo" and settings.num_meta is not None:  # now, before any training
-        meta_counts(settings.num_meta, noisy.y_train, noisy.num_classes)
-    return noisy
 
 
 def build_model(settings: Settings, source: data.Source, noisy: data.NoisyData) -> Method:

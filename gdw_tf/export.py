@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from absl import flags
 
-from gdw_tf import cli, data, experiment, files, run_loading, serving, train_flags
+from gdw_tf import cli, data, files, run_loading, serving
 from gdw_tf.checks import check_directory, check_file
 from gdw_tf.settings import Settings
 from gdw_tf.workdir import Workdir
@@ -39,7 +39,7 @@ def main(argv: list[str]) -> None:
         _check(out, format)
         class_names = _class_names(workdir)
         model = run_loading.load_checkpoint(workdir)
-        noisy = _data_of_run(workdir, settings) if QUANTIZE.value else None
+        noisy = _calibrated_data(workdir, settings) if QUANTIZE.value else None
     options: dict[str, Any] = {"class_names": class_names}
     if noisy is not None:
         one_by_one = data.evaluation_batches(noisy.x_meta, noisy.y_meta, batch_size=1)
@@ -86,18 +86,14 @@ def _class_names(workdir: Workdir) -> tuple[str, ...] | None:
     return class_names
 
 
-def _data_of_run(workdir: Workdir, settings: Settings) -> data.NoisyData:
-    """The data of a run, with the meta set that it had last.
+def _calibrated_data(workdir: Workdir, settings: Settings) -> data.NoisyData:
+    """The data of a run, whose meta set calibrates.
 
     Raises:
         OSError: the data are not there.
         ValueError: the run has no meta set yet.
     """
-    source = experiment.load_source(settings, **train_flags.locations())
-    source = data.without(source, workdir.read_unreadable() or ())
-    noisy = experiment.prepare_data(settings, source)
-    choice = workdir.read_choice()
-    noisy = noisy if choice is None else noisy.with_meta(choice.indices)
+    noisy = run_loading.data_of(workdir, settings)
     if not len(noisy.y_meta):
         raise ValueError(f"No meta set is chosen yet. Received: meta={settings.meta}")
     return noisy

@@ -8,22 +8,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+import tensorflow as tf
+
 import gdw_tf
+
+_PLACES = ("--workdir", "--out", "--data_dir")
 
 
 def made_by() -> str:
     """Says in a sentence on what kind of machine and by which version figures were made."""
-    try:
-        described = subprocess.run(
-            ["git", "-C", Path(gdw_tf.__file__).parent, "describe", "--always", "--dirty"],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        commit = described.stdout.strip() or "unknown"
-    except OSError:  # no git
-        commit = "unknown"
-    return f"{platform.machine()} CPU, gdw_tf {gdw_tf.__version__}, commit {commit}."
+    device = "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
+    return f"{platform.machine()} {device}, gdw_tf {gdw_tf.__version__}, commit {_commit()}."
 
 
 def command(program: str) -> str:
@@ -32,6 +27,28 @@ def command(program: str) -> str:
     Args:
         program: as a user calls it from the root of the repository.
     """
-    places = ("--workdir", "--out", "--data_dir")
-    said = [word for word in sys.argv[1:] if not word.startswith(places)]
+    said, words = [], iter(sys.argv[1:])
+    for word in words:
+        name, separator, _ = word.partition("=")
+        if name not in _PLACES:
+            said.append(word)
+        elif not separator:  # the place is the word behind it
+            next(words, None)
     return shlex.join(["python", program, *said])
+
+
+def _commit() -> str:
+    """The commit of this library's own repository; not of one that it is installed within."""
+    root = Path(gdw_tf.__file__).resolve().parents[1]
+    if not (root / ".git").exists():
+        return "unknown"
+    try:
+        described = subprocess.run(
+            ["git", "-C", root, "describe", "--always", "--dirty"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    except OSError:  # no git
+        return "unknown"
+    return described.stdout.strip() or "unknown"

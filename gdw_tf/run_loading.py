@@ -9,7 +9,7 @@ from pathlib import Path
 
 from absl import flags
 
-from gdw_tf import train_flags
+from gdw_tf import data, experiment, train_flags
 from gdw_tf.methods import Method
 from gdw_tf.settings import Settings
 from gdw_tf.workdir import Workdir
@@ -48,6 +48,20 @@ def settings_of(flag_file: Path, program: str) -> Settings:
     """
     flags.FLAGS([program, f"--flagfile={flag_file}", *sys.argv[1:]])
     return train_flags.settings_from_flags()
+
+
+def data_of(workdir: Workdir, settings: Settings) -> data.NoisyData:
+    """Loads the data of a run as it saw them, with the meta set that it had last.
+
+    Raises:
+        OSError: the data are not there.
+        ValueError: they are not as they should be, or are no longer what they were.
+    """
+    source = experiment.load_source(settings, **train_flags.locations())
+    source = data.without(source, workdir.read_unreadable() or ())
+    noisy = experiment.prepare_data(settings, source)
+    choice = workdir.read_choice()
+    return noisy if choice is None else noisy.with_meta(choice.indices)
 
 
 def find_runs(path: Path) -> list[Workdir]:

@@ -5,9 +5,10 @@ Usage: python scripts/audit_table.py [--settings=1,2,3] [--data_dir=DIR] [--out=
 Five settings: digits with 20 and 40 % uniform and 40 % flip noise, and 10,000 images of CIFAR-10
 with the human labels of CIFAR-10N, aggregate and worst. The audit reads the record of one training
 of each of --methods. cleanlab gets the probabilities of the same network by 5-fold cross-validation
-of plain training, in two ways: on the training set alone, at the number of epochs and by the one of
-its three scores that rank best, which only who knows the truth can choose; and with the clean
-examples among the folds, at the number of epochs that classifies these best.
+of plain training: on the training set alone, at the last epoch by its default score, and at its
+best, the number of epochs and the one of its three scores that rank best, which only who knows the
+truth can choose; and with the clean examples among the folds, at the number of epochs that
+classifies these best and by the score that then ranks best, by the truth again.
 
 Everything is kept under --workdir (by default runs/audit_table), and what is there is not made
 again. --out gets table.md and table.csv, anew after every setting.

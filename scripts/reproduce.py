@@ -20,6 +20,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -39,7 +41,7 @@ from gdw_tf.comparison import (
     markdown_text,
     train_all,
 )
-from gdw_tf.settings import flag_lines
+from gdw_tf.settings import Settings, flag_lines, settings_of_lines
 from gdw_tf.workdir import Workdir
 
 ROOT = Path(__file__).parents[1]
@@ -153,6 +155,10 @@ def planned(root: Path) -> list[Run]:
         assignments = (*setting.assignments(), *PROTOCOLS[protocol])
         plan = Comparison.plan(names, SEEDS.value, root / protocol / folder, *assignments)
         runs += plan.trainings
+    if BACKEND.value == "portable" and JOBS.value > 1:
+        raise ValueError(
+            f"The portable backend has one device. Received: jobs={JOBS.value}; allowed: 1."
+        )
     if BACKEND.value == "portable":
         runs = [PortableRun(run.settings, run.workdir, run.machine_flags) for run in runs]
     return runs
@@ -174,7 +180,9 @@ class PortableRun(Run):
             [*program, "run", str(carried), f"--images={images}"],
             [*program, "import", str(carried), f"--workdir={self.workdir.root}", *where],
         ]
-        for command in commands[1:] if (carried / "description.json").exists() else commands:
+        if not _holds(carried, self.settings):  # none, one broken off, or one of other settings
+            shutil.rmtree(carried, ignore_errors=True)
+        for command in commands[1:] if carried.exists() else commands:
             done = subprocess.run(
                 command, env=environment, capture_output=True, text=True, check=False
             )
@@ -182,6 +190,14 @@ class PortableRun(Run):
                 said = (done.stderr or done.stdout).strip().splitlines()
                 return f"exit {done.returncode}: {said[-1] if said else 'it said nothing'}"
         return None
+
+
+def _holds(carried: Path, settings: Settings) -> bool:
+    """Whether a directory holds a whole export of these settings."""
+    if not (carried / "run.py").exists():  # which is written last
+        return False
+    held = settings_of_lines((carried / "flags.txt").read_text().splitlines())
+    return held == flag_lines(settings)
 
 
 class Result(NamedTuple):
@@ -215,7 +231,7 @@ def found_in(folder: Path) -> dict[str, list[Result]]:
     found: dict[str, list[Result]] = {}
     for path in sorted(folder.glob("*-seed*/summary.json")):
         workdir, summary = Workdir(path.parent), json.loads(path.read_text())
-        method = path.parent.name.rpartition("-seed")[0].replace("-", ":")
+        method = re.sub(r"-(?=\w+=)", ":", path.parent.name.rpartition("-seed")[0])
         found.setdefault(method, []).append(Result(summary["final_accuracy"], summary))
         if method == "ce":
             early = Result(early_stopping_accuracy(workdir), summary)

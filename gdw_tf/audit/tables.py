@@ -28,7 +28,6 @@ def examples_csv(audit: Audit, noisy: NoisyData, chosen: Sequence[int]) -> str:
     has_paths = isinstance(noisy.x_train, ImageFiles)
     columns = ["index", *["path"] * has_paths, "given", "suggested", "score"]
     columns += ["probability_suggested", *["weight_given"] * (audit.class_weights is not None)]
-    columns += [*["meta_gradient"] * (audit.meta_gradient is not None)]
     columns += ["visits", *["true"] * (noisy.y_true is not None)]
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
@@ -47,8 +46,6 @@ def examples_csv(audit: Audit, noisy: NoisyData, chosen: Sequence[int]) -> str:
         }
         if audit.class_weights is not None:
             row["weight_given"] = f"{audit.class_weights[position, given]:.6f}"
-        if audit.meta_gradient is not None:
-            row["meta_gradient"] = f"{audit.meta_gradient[position].sum():.6g}"
         if noisy.y_true is not None:
             row["true"] = names[noisy.y_true[position]]
         writer.writerow(row)

@@ -249,14 +249,20 @@ def prepare(
     )
     if meta == "noisy":
         noisy = _hold_out(noisy, num_meta, generator(seed, "meta set"))
-    missing = np.setdiff1d(np.arange(num_classes), noisy.y_meta)
-    if missing.size and meta != "pseudo":
-        warnings.warn(
-            f"The meta set has no image of {missing.size} of {num_classes} classes "
-            f"(num_meta={len(noisy.y_meta)}): what it teaches does not hold for them.",
-            stacklevel=2,
-        )
+    if meta != "pseudo":
+        warn_of_missing_classes(noisy)
     return noisy
+
+
+def warn_of_missing_classes(noisy: NoisyData) -> None:
+    """Warns if the meta set has no image of a class."""
+    missing = np.setdiff1d(np.arange(noisy.num_classes), noisy.y_meta)
+    if missing.size:
+        warnings.warn(
+            f"The meta set has no image of {missing.size} of {noisy.num_classes} classes "
+            f"(num_meta={len(noisy.y_meta)}): what it teaches does not hold for them.",
+            stacklevel=3,
+        )
 
 
 def _check_meta(source: Source, meta: str, labels_are_true: bool) -> None:

@@ -5,6 +5,7 @@ Each function also says what is missing and why; a figure without panels is that
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -78,8 +79,11 @@ def weight_curves(groups: Sequence[Group]) -> Figure:
         curves = [run.curve for run in group.shown if run.curve is not None]
         if not curves:
             continue
-        losses, epochs, _ = min(curves, key=lambda curve: len(curve[1]))
-        weights = np.mean([curve[2][: len(epochs)] for curve in curves], axis=0)
+        losses = curves[0][0]
+        epochs = functools.reduce(np.intersect1d, [curve[1] for curve in curves])
+        if not epochs.size:  # each went on from an older version's checkpoint, at another epoch
+            continue
+        weights = np.mean([curve[2][np.isin(curve[1], epochs)] for curve in curves], axis=0)
         shown = np.unique(np.linspace(0, len(epochs) - 1, _CURVES).round().astype(int))
         series = [
             Series(

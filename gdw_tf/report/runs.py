@@ -107,7 +107,7 @@ class Reader:
             summary=_summary(workdir),
             curve=_curve(workdir, settings, missing),
             weights=_weights(model, noisy, settings, missing),
-            confusion=None if model is None or noisy is None else confusion(model, noisy),
+            confusion=_confusion(model, noisy, missing),
             class_names=() if noisy is None else noisy.class_names,
             class_counts=() if noisy is None else tuple(noisy.class_counts),
             missing=missing,
@@ -164,6 +164,18 @@ def confusion(model: Method, noisy: NoisyData) -> np.ndarray:
     return counts
 
 
+def _confusion(
+    model: Method | None, noisy: NoisyData | None, missing: dict[str, str]
+) -> np.ndarray | None:
+    if model is None or noisy is None:
+        return None
+    classes = model.classifier.output_shape[-1] if model.classifier.built else noisy.num_classes
+    if classes != noisy.num_classes:
+        missing[TEST] = f"it was trained for {classes} classes, its data are {noisy.num_classes}"
+        return None
+    return confusion(model, noisy)
+
+
 def _summary(workdir: Workdir) -> dict[str, Any] | None:
     if not workdir.summary.exists():
         return None
@@ -213,9 +225,11 @@ def _weights(
     if record is None:
         missing[RECORD] = "it kept no record: it is an old run, or one with --norecord_examples"
         return None
-    if len(record.visits) != len(noisy.y_train):
+    if record.probabilities.shape != (len(noisy.y_train), noisy.num_classes):
         missing[RECORD] = (
-            f"its record is of {len(record.visits)} examples, its data are {len(noisy.y_train)}"
+            "its record is of {} examples and {} classes, its data are {} and {}".format(
+                *record.probabilities.shape, len(noisy.y_train), noisy.num_classes
+            )
         )
         return None
     visited = record.visits > 0
