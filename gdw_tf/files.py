@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 ASIDE = ".partial"
 """What the name of something that is being written ends in."""
@@ -58,6 +61,13 @@ def write_text(path: Path, text: str, errors: str = "strict") -> None:
     """
     with written_aside(path) as aside:
         aside.write_text(text, encoding="utf-8", errors=errors)
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Writes a file of JSON in one move, a row of numbers on one line."""
+    text = json.dumps(content, indent=2)
+    text = re.sub(r"\[\s*([-+.\deE,\s]+?)\s*\]", lambda row: f"[{' '.join(row[1].split())}]", text)
+    write_text(path, text + "\n")
 
 
 def remove(path: Path) -> None:

@@ -53,6 +53,7 @@ from gdw_tf.settings import Settings, flag_line, flag_lines
 from gdw_tf.workdir import Workdir
 
 _MEMORY_UNIT = 1 if sys.platform == "darwin" else 1024  # bytes, of what the system says
+_LARGEST_RECORD = 2**30
 LAST_EPOCHS = 5  # the paper reports the mean test accuracy of the last five epochs
 
 
@@ -88,7 +89,7 @@ def main(argv: list[str]) -> None:
                 strategies.check_agreement(strategy, initial_step)
             experiment.set_jit(model, train_flags.JIT.value)
             model.on_non_finite = "skip" if train_flags.ON_NON_FINITE.value == "skip" else "stop"
-            model.record_examples = train_flags.RECORD_EXAMPLES.value
+            model.record_examples = _records(settings, noisy)
             if is_chief and is_new:
                 to_the_end.enter_context(workdir.locked())
                 workdir.check_not_begun()
@@ -98,7 +99,7 @@ def main(argv: list[str]) -> None:
                         *flag_lines(settings),
                         *train_flags.location_lines(),
                         flag_line("deterministic", train_flags.DETERMINISTIC.value),
-                        flag_line("record_examples", train_flags.RECORD_EXAMPLES.value),
+                        flag_line("record_examples", model.record_examples),
                     ],
                     command=f"python -m gdw_tf.train {shlex.join(sys.argv[1:])}".strip(),
                 )
@@ -445,6 +446,18 @@ def _watch(model: Method, workdir: Workdir, first_step: int) -> callbacks.NonFin
 def _load_latest(model: Method, workdir: Workdir) -> None:
     """Puts the state of the latest checkpoint into the model."""
     model.load_weights(workdir.checkpoints.latest().model)
+
+
+def _records(settings: Settings, noisy: data.NoisyData) -> bool:
+    """Whether the model keeps a record of its examples; see the flag."""
+    given = train_flags.RECORD_EXAMPLES.value
+    if given and settings.mixup:
+        raise ValueError(
+            "Mixed images are none of the training set's, of which there is a record. Received: "
+            f"record_examples=True, mixup={settings.mixup}; allowed: one of them."
+        )
+    bytes_of_record = 4 * len(noisy.y_train) * (1 + 2 * noisy.num_classes)
+    return not settings.mixup and bytes_of_record <= _LARGEST_RECORD if given is None else given
 
 
 def _new_workdir(settings: Settings) -> str:

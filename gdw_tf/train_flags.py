@@ -103,9 +103,10 @@ ON_NON_FINITE = flags.DEFINE_enum(
 )
 RECORD_EXAMPLES = flags.DEFINE_bool(
     "record_examples",
-    True,
+    None,
     "Keep in the checkpoints what the training made of every example, for gdw_tf.audit and "
-    "gdw_tf.report: 4 (1 + 2 classes) bytes an example.",
+    "gdw_tf.report: 4 (1 + 2 classes) bytes an example. By default up to a gigabyte; not under "
+    "--mixup, whose images are none of the training set's.",
 )
 TENSORBOARD_GRAPH = flags.DEFINE_bool(
     "tensorboard_graph", False, "Write the graph of the training step for TensorBoard."

@@ -26,7 +26,6 @@ import dataclasses
 import fcntl
 import json
 import os
-import re
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -257,8 +256,4 @@ class Workdir:
 
     def write_summary(self, summary: dict[str, Any]) -> None:
         """Writes summary.json, a row of numbers on one line."""
-        text = json.dumps(summary, indent=2)
-        text = re.sub(
-            r"\[\s*([-+.\deE,\s]+?)\s*\]", lambda row: f"[{' '.join(row[1].split())}]", text
-        )
-        files.write_text(self.summary, text + "\n")
+        files.write_json(self.summary, summary)

@@ -30,7 +30,7 @@ from out_of_sample import out_of_sample
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from gdw_tf import cli, data, experiment, train_flags
-from gdw_tf.audit import Audit
+from gdw_tf.audit.ranking import of_record
 from gdw_tf.compare import METHODS, SEEDS
 from gdw_tf.comparison import Comparison, Run, markdown_text, train_all
 from gdw_tf.provenance import command, made_by
@@ -104,7 +104,7 @@ def audit_row(name: str, ranking: str, run: Run) -> Row:
     """What `gdw_tf.audit` makes of a run."""
     _, noisy = noisy_data(run.settings)
     record = run.workdir.checkpoints.latest().load().training_record
-    audit = Audit(noisy.y_train, record.probabilities, record.class_weights, record.visits)
+    audit = of_record(record, noisy.y_train)
     return _row(name, ranking, audit.score, audit.is_suspicious, noisy)
 
 

@@ -9,28 +9,28 @@ audit.json (what is mistaken for what, and figures where the truth is known), sh
 suspicious images) and audit.html: the page in which you decide, without a server, and download
 decisions.csv. With --next it gets next.csv and next.html instead: the examples whose verification
 should help most as new meta examples; `gdw_tf.train --meta_add=decisions.csv` takes them. --apply
-writes the training set with the labels that were decided, as `gdw_tf.train --dataset=npz` takes it
-or, for image files, the table that --dataset=csv takes.
+writes the training set with the labels that were decided: FILE.npz, as --dataset=npz takes it, or
+of image files FILE.csv, the table that --dataset=csv takes, and beside it those of the meta and
+test images.
 """
 
 from __future__ import annotations
 
-import json
+import shlex
 from pathlib import Path
 
 import numpy as np
 from absl import flags
 
-from gdw_tf import cli, data, experiment, files, methods, run_loading, train_flags
+from gdw_tf import cli, data, files, methods, run_loading
 from gdw_tf.audit.next_checks import next_checks
 from gdw_tf.audit.page import page
-from gdw_tf.audit.ranking import Audit, rank
+from gdw_tf.audit.ranking import Audit, of_record, rank
 from gdw_tf.audit.sheet import contact_sheet
 from gdw_tf.audit.tables import check_label_file, examples_csv, summary, write_labels
 from gdw_tf.checks import check_directory
 from gdw_tf.data.verified import read_verified
 from gdw_tf.settings import Settings
-from gdw_tf.workdir import Workdir
 
 NEXT = flags.DEFINE_integer(
     "next", None, "How many examples to name for verification.", lower_bound=1
@@ -52,9 +52,9 @@ def main(argv: list[str]) -> None:
                 f"apply={APPLY.value}; allowed: one of them."
             )
         workdir, settings = run_loading.open_run(argv)
-        noisy = _training_data(workdir, settings)
+        noisy = run_loading.data_of(workdir, settings)
         if APPLY.value:
-            _apply(noisy)
+            _apply(noisy, settings)
             return
         out = Path(cli.OUT.value or workdir.root / "audit")
         check_directory("out", out)
@@ -66,8 +66,7 @@ def main(argv: list[str]) -> None:
         model = run_loading.load_checkpoint(workdir)
         if model.training_record is None:
             print("the run kept no record of its examples; the model is asked as it is now")
-    audit = _audit(model, noisy)
-    with cli.user_errors():
+        audit = _audit(model, noisy)
         out.mkdir(parents=True, exist_ok=True)
         named = f"{settings.method} on {settings.dataset}, seed {settings.seed}"
         if NEXT.value:
@@ -76,18 +75,10 @@ def main(argv: list[str]) -> None:
             _write_audit(out, audit, noisy, named)
 
 
-def _training_data(workdir: Workdir, settings: Settings) -> data.NoisyData:
-    """The training set of the run."""
-    source = experiment.load_source(settings, **train_flags.locations())
-    source = data.without(source, workdir.read_unreadable() or ())
-    return experiment.prepare_data(settings, source)
-
-
 def _audit(model: methods.Method, noisy: data.NoisyData) -> Audit:
     record = model.training_record
     if record is not None and (record.visits > 0).all():
-        # The images need not be read.
-        return Audit(noisy.y_train, record.probabilities, record.class_weights, record.visits)
+        return of_record(record, noisy.y_train)  # the images need not be read
     return rank(model, data.evaluation_batches(noisy.x_train, noisy.y_train))
 
 
@@ -99,7 +90,7 @@ def _write_audit(out: Path, audit: Audit, noisy: data.NoisyData, named: str) -> 
         f"than theirs is suggested. Shown are the {len(shown):,} most suspicious examples."
     )
     files.write_text(out / "audit.csv", examples_csv(audit, noisy, audit.order), "surrogateescape")
-    files.write_text(out / "audit.json", json.dumps(found, indent=1) + "\n")
+    files.write_json(out / "audit.json", found)
     files.write_text(
         out / "audit.html", page(audit, noisy, shown, title=f"Label audit: {named}", lead=lead)
     )
@@ -107,6 +98,9 @@ def _write_audit(out: Path, audit: Audit, noisy: data.NoisyData, named: str) -> 
         contact_sheet(audit, noisy, shown[:SHEET_SIZE]).save(aside, "PNG")
     print(f"{found['suspicious']} of {found['examples']} labels are suspicious; written to {out}")
     if noisy.y_true is not None:
+        if not (noisy.y_train != noisy.y_true).any():
+            print("no label is wrong")
+            return
         figures = audit.figures(noisy.y_true)
         print(
             f"AUROC {figures['auroc']:.3f}  AP {figures['average_precision']:.3f}  "
@@ -128,15 +122,16 @@ def _write_next(out: Path, audit: Audit, noisy: data.NoisyData, named: str) -> N
     print(f"{len(chosen)} examples to verify; written to {out}")
 
 
-def _apply(noisy: data.NoisyData) -> None:
+def _apply(noisy: data.NoisyData, settings: Settings) -> None:
     if not cli.OUT.value:
         raise ValueError("Name the file to write. Received: no --out")
     out = Path(cli.OUT.value)
     check_label_file(out, noisy)
-    verified = read_verified(APPLY.value, noisy)
+    verified = read_verified(str(Path(APPLY.value).expanduser()), noisy)
     changed = int((noisy.y_train[verified.positions] != verified.labels).sum())
-    write_labels(out, noisy, verified)
+    flags_to_train = write_labels(out, noisy, verified, with_meta=settings.meta == "clean")
     print(f"{changed} labels corrected, {len(verified.labels) - changed} confirmed; wrote {out}")
+    print(f"python -m gdw_tf.train {shlex.join(flags_to_train)}")
 
 
 def run() -> None:

@@ -8,7 +8,6 @@ first. What is decided there stays in the browser and is downloaded as the CSV f
 from __future__ import annotations
 
 import base64
-import hashlib
 import io
 import json
 from collections.abc import Sequence
@@ -19,7 +18,9 @@ from PIL import Image
 
 from gdw_tf.audit.ranking import Audit
 from gdw_tf.data import NoisyData
-from gdw_tf.data.images import Images, as_array
+from gdw_tf.data.digests import digest
+from gdw_tf.data.images import ImageFiles, Images, as_array
+from gdw_tf.data.verified import image_name
 
 LARGEST_SIDE = 128
 """Pixels of the longer side of an image in the page."""
@@ -32,7 +33,7 @@ def page(audit: Audit, noisy: NoisyData, chosen: Sequence[int], *, title: str, l
         audit: the evidence about the training set.
         noisy: the training set, images and class names.
         chosen: positions in it of the examples to show, in their order.
-        title: the page's title; the browser keeps decisions by it and the examples.
+        title: the page's title.
         lead: a sentence below it.
 
     Returns:
@@ -45,7 +46,7 @@ def page(audit: Audit, noisy: NoisyData, chosen: Sequence[int], *, title: str, l
             "given": int(audit.given[position]),
             "suggested": int(audit.suggested[position]),
             "score": round(float(audit.score[position]), 4),
-            "path": path_of(noisy.x_train, position),
+            "name": image_name(noisy.x_train, position),
             "image": data_address(thumbnail(noisy.x_train, position, white)),
         }
         for position in map(int, chosen)
@@ -54,19 +55,23 @@ def page(audit: Audit, noisy: NoisyData, chosen: Sequence[int], *, title: str, l
         "title": title,
         "lead": lead,
         "classes": list(noisy.class_names),
-        "confusions": audit.confusions.tolist(),
+        "pairs": _pairs(audit.confusions),
+        "has_paths": isinstance(noisy.x_train, ImageFiles),
+        # The browser keeps decisions by the training set, whatever of it a page shows.
+        "id": digest(audit.given.tobytes(), np.asarray(noisy.numbers).tobytes()).decode(),
         "examples": examples,
     }
-    text = json.dumps(of_page)
-    of_page["id"] = hashlib.sha256(text.encode()).hexdigest()[:16]
     template = resources.files(__package__).joinpath("page.html").read_text(encoding="utf-8")
     # Within a script element only "</" and "<!--" would be read as HTML.
     return template.replace("$DATA", json.dumps(of_page).replace("<", "\\u003c"))
 
 
-def path_of(images: Images, position: int) -> str:
-    """The path of an image in a file, else nothing."""
-    return "" if isinstance(images, np.ndarray) else images.name(position)
+def _pairs(confusions: np.ndarray) -> list[list[int]]:
+    """The pairs of a suggested class, another label given, and their number; most first."""
+    others = confusions * (1 - np.eye(len(confusions), dtype=confusions.dtype))
+    order = np.argsort(-others, axis=None, kind="stable")[: np.count_nonzero(others)]
+    suggested, given = np.unravel_index(order, others.shape)
+    return np.stack([suggested, given, others[suggested, given]], axis=1).tolist()
 
 
 def brightest(images: Images) -> int:
@@ -77,6 +82,7 @@ def brightest(images: Images) -> int:
 def thumbnail(images: Images, position: int, white: int) -> Image.Image:
     """A training image, no larger than `LARGEST_SIDE`, as bright as `white` lets it be."""
     pixels = as_array(images[position : position + 1])[0]
+    pixels = pixels[..., :3] if pixels.shape[-1] >= 3 else pixels[..., :1]
     pixels = np.round(pixels * (255.0 / white)).astype(np.uint8)
     image = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
     image.thumbnail((LARGEST_SIDE, LARGEST_SIDE))

@@ -28,6 +28,7 @@ from gdw_tf.audit.meta_gradient import meta_gradients
 from gdw_tf.checks import check_labels
 from gdw_tf.data.noise import label_counts, row_shares
 from gdw_tf.labels import class_indices
+from gdw_tf.methods.recorded import TrainingRecord
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -118,6 +119,20 @@ class Audit:
         }
 
 
+def of_record(record: TrainingRecord, given: np.ndarray) -> Audit:
+    """Makes the audit of a record that has every example.
+
+    Args:
+        record: of N examples and C classes.
+        given: their labels, int64, (N,).
+
+    Raises:
+        ValueError: the labels are not those of as many examples, or of other classes.
+    """
+    _check_record(record, given)
+    return Audit(given, record.probabilities, record.class_weights, record.visits)
+
+
 def rank(model: keras.Model, dataset: Any, *, meta_data: Any = None) -> Audit:
     """Ranks training examples by the evidence that their labels are wrong.
 
@@ -149,11 +164,8 @@ def rank(model: keras.Model, dataset: Any, *, meta_data: Any = None) -> Audit:
     probabilities = record.probabilities if is_known else np.concatenate(answers)
     num_classes = probabilities.shape[1]
     given = class_indices(np.concatenate(labels), num_classes, "the training labels")
-    if record is not None and len(record.visits) != len(given):
-        raise ValueError(
-            f"The model has a record of {len(record.visits)} training examples and can be asked "
-            f"about these only. Received: {len(given)} examples"
-        )
+    if record is not None:
+        _check_record(record, given)
     if record is not None and not is_known:
         visited = record.visits[:, np.newaxis] > 0
         probabilities = np.where(visited, record.probabilities, probabilities)
@@ -164,6 +176,15 @@ def rank(model: keras.Model, dataset: Any, *, meta_data: Any = None) -> Audit:
         np.zeros(len(given)) if record is None else record.visits,
         None if meta_data is None else meta_gradients(model, dataset, meta_data),
     )
+
+
+def _check_record(record: TrainingRecord, given: np.ndarray) -> None:
+    if len(record.visits) != len(given):
+        raise ValueError(
+            f"The model has a record of {len(record.visits)} training examples and can be asked "
+            f"about these only. Received: {len(given)} examples"
+        )
+    check_labels("the training labels", given, record.probabilities.shape[1])
 
 
 def _probabilities(model: keras.Model, inputs: Any) -> np.ndarray:

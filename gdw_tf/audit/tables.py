@@ -11,10 +11,9 @@ from typing import Any
 import numpy as np
 
 from gdw_tf import files
-from gdw_tf.audit.page import path_of
 from gdw_tf.audit.ranking import Audit
 from gdw_tf.data import ImageFiles, NoisyData
-from gdw_tf.data.verified import Verified
+from gdw_tf.data.verified import Verified, image_name
 
 
 def examples_csv(audit: Audit, noisy: NoisyData, chosen: Sequence[int]) -> str:
@@ -25,8 +24,7 @@ def examples_csv(audit: Audit, noisy: NoisyData, chosen: Sequence[int]) -> str:
         noisy: the training set, images and class names.
         chosen: positions in it of the examples, in the order of the rows.
     """
-    has_paths = isinstance(noisy.x_train, ImageFiles)
-    columns = ["index", *["path"] * has_paths, "given", "suggested", "score"]
+    columns = ["index", "image", "given", "suggested", "score"]
     columns += ["probability_suggested", *["weight_given"] * (audit.class_weights is not None)]
     columns += ["visits", *["true"] * (noisy.y_true is not None)]
     text = io.StringIO()
@@ -37,7 +35,7 @@ def examples_csv(audit: Audit, noisy: NoisyData, chosen: Sequence[int]) -> str:
         given, suggested = audit.given[position], audit.suggested[position]
         row = {
             "index": noisy.numbers[position],
-            "path": path_of(noisy.x_train, position),
+            "image": image_name(noisy.x_train, position),
             "given": names[given],
             "suggested": names[suggested],
             "score": f"{audit.score[position]:.6f}",
@@ -90,29 +88,42 @@ def check_label_file(path: Path, noisy: NoisyData) -> None:
         )
 
 
-def write_labels(path: Path, noisy: NoisyData, verified: Verified) -> None:
+def write_labels(path: Path, noisy: NoisyData, verified: Verified, *, with_meta: bool) -> list[str]:
     """Writes the training set with the verified labels in the place of the given ones.
 
-    Of image files a table that `--dataset=csv --train_csv` takes; of images in memory an archive
-    that `--dataset=npz --data_file` takes, with meta and test set.
+    Args:
+        path: of images in memory, an archive for `--dataset=npz`; of image files, the table of the
+            training images for `--dataset=csv`, beside which go those of the meta and test images,
+            NAME_meta.csv and NAME_test.csv.
+        noisy: the data.
+        verified: the labels.
+        with_meta: whether the meta set is a clean one, and is written too.
+
+    Returns:
+        The flags of `gdw_tf.train` that take what was written.
     """
     labels = noisy.y_train.copy()
     labels[verified.positions] = verified.labels
-    with files.written_aside(path) as aside:
-        if isinstance(noisy.x_train, ImageFiles):
-            with aside.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
-                writer = csv.writer(file)
-                writer.writerow(["path", "label"])
-                for position, label in enumerate(labels):
-                    writer.writerow([noisy.x_train.name(position), noisy.class_names[label]])
-        else:
-            with aside.open("wb") as file:
-                np.savez(
-                    file,
-                    x=noisy.x_train,
-                    y=labels,
-                    x_meta=noisy.x_meta,
-                    y_meta=noisy.y_meta,
-                    x_test=noisy.x_test,
-                    y_test=noisy.y_test,
-                )
+    parts = {"": (noisy.x_train, labels), "_test": (noisy.x_test, noisy.y_test)}
+    if with_meta and len(noisy.y_meta):
+        parts["_meta"] = (noisy.x_meta, noisy.y_meta)
+    if not isinstance(noisy.x_train, ImageFiles):
+        arrays = {
+            f"{key}{part}": pair[place]
+            for part, pair in parts.items()
+            for place, key in enumerate("xy")
+        }
+        with files.written_aside(path) as aside, aside.open("wb") as file:
+            np.savez(file, **arrays)
+        return ["--dataset=npz", f"--data_file={path}"]
+    flags = ["--dataset=csv", f"--data_dir={noisy.x_train.root}"]
+    for part, (images, classes) in parts.items():
+        table = path.with_name(f"{path.stem}{part}{path.suffix}")
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(["path", "label"])
+        for position, label in enumerate(classes):
+            writer.writerow([images.name(position), noisy.class_names[label]])
+        files.write_text(table, text.getvalue(), "surrogateescape")
+        flags.append(f"--{part.removeprefix('_') or 'train'}_csv={table}")
+    return flags

@@ -1,9 +1,11 @@
 """Labels of training images that a person has looked at, read from a table.
 
 A table has a header and the columns `index` and `label`: the number of a training image, from 0 in
-the order of the training set, and the name of its true class. With a column `given` the labels
-given must be those of the training set, or the table is one of another. Other columns are not
-looked at. The page of `gdw_tf.audit` writes such tables.
+the order of the training set, and the name of its true class. With a column `image`, the path of an
+image file or a digest of the pixels (`image_name`), an image is found again where it has another
+number by now, because files came or went. With a column `given` the labels given must be those of
+the training set, or the table is one of another. Other columns are not looked at. The page of
+`gdw_tf.audit` writes such tables, with all of these columns.
 
 Verified images go into the meta set and out of the training set. The others keep their numbers
 (`NoisyData.numbers`), so that a table of the next round counts as the first one did.
@@ -13,13 +15,24 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import functools
 from typing import NamedTuple
 
 import numpy as np
 
+from gdw_tf.data.digests import row_digests
 from gdw_tf.data.images import ImageFiles, Images
 from gdw_tf.data.prepare import NoisyData
 from gdw_tf.data.sources.files import open_text
+
+_DIGITS = 16  # hexadecimal, of a digest
+
+
+def image_name(images: Images, position: int) -> str:
+    """What tells an image from others: its path, or a digest of its pixels."""
+    if isinstance(images, ImageFiles):
+        return images.name(position)
+    return next(row_digests([images[position : position + 1]]))[:_DIGITS].decode()
 
 
 class Verified(NamedTuple):
@@ -47,6 +60,7 @@ def read_verified(path: str, noisy: NoisyData) -> Verified:
     """
     numbers = {name: number for number, name in enumerate(noisy.class_names)}
     positions = {int(number): position for position, number in enumerate(noisy.numbers)}
+    named = _ImagesByName(noisy.x_train)
     found: dict[int, int] = {}
     try:
         with open_text(path) as file:
@@ -60,12 +74,20 @@ def read_verified(path: str, noisy: NoisyData) -> Verified:
             for row in rows:
                 where = f"line {rows.line_num} of {path}"
                 index, label = row["index"] or "", row["label"] or ""
-                if not index.isdecimal() or int(index) not in positions:
+                position = positions.get(int(index)) if index.isdecimal() else None
+                name = row.get("image")
+                if name and (position is None or image_name(noisy.x_train, position) != name):
+                    position = named.get(name)
+                    if position is None:
+                        raise ValueError(
+                            f"An image must be one of the training set. Received: {name!r} in "
+                            f"{where}; allowed: images of this one, not in the meta set already."
+                        )
+                if position is None:
                     raise ValueError(
                         f"An index must be that of a training image. Received: {index!r} in "
                         f"{where}; allowed: 0 to {max(positions)}, not in the meta set already."
                     )
-                position = positions[int(index)]
                 if position in found:
                     raise ValueError(
                         f"An image is named twice. Received: index {index} again in {where}."
@@ -85,6 +107,20 @@ def read_verified(path: str, noisy: NoisyData) -> Verified:
     except csv.Error as error:
         raise ValueError(f"This is no table. Received: {path}: {error}.") from error
     return Verified(np.array([*found], np.int64), np.array([*found.values()], np.int64))
+
+
+class _ImagesByName:
+    """Finds images by their names, which are all made when the first one is looked for."""
+
+    def __init__(self, images: Images) -> None:
+        self._images = images
+
+    @functools.cached_property
+    def _positions(self) -> dict[str, int]:
+        return {image_name(self._images, one): one for one in range(len(self._images))}
+
+    def get(self, name: str) -> int | None:
+        return self._positions.get(name)
 
 
 def with_verified(noisy: NoisyData, verified: Verified) -> NoisyData:

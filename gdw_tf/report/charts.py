@@ -20,6 +20,8 @@ TRUE, OTHERS = "true class behind a wrong label", "other classes"
 BINS = 40
 LONG_TAIL = 1.5
 """Classes are of different sizes if the largest is so many times the smallest."""
+LARGEST_MATRIX = 100
+"""Classes of a matrix that can be looked at."""
 _CURVES = 5
 
 
@@ -159,6 +161,8 @@ def class_weights(groups: Sequence[Group]) -> Figure:
         runs = [run for run in group.shown if run.weights is not None]
         if runs and all(_has_one_weight(run) for run in runs):
             missing.append(f"{group.name}: an example has one weight, the same for each class.")
+        elif runs and len(runs[0].class_names) > LARGEST_MATRIX:
+            missing.append(_too_many(group, runs[0].class_names))
         elif runs:
             values = mean_class_weights(runs)
             own = np.diag(values)
@@ -187,10 +191,12 @@ def class_weights(groups: Sequence[Group]) -> Figure:
 
 def confusion_matrices(groups: Sequence[Group]) -> Figure:
     """What test images of each class are taken for by the latest checkpoints."""
-    panels = []
+    panels, missing = [], _missing(groups, TEST, lambda run: run.confusion is not None)
     for group in groups:
         runs = [run for run in group.shown if run.confusion is not None]
-        if runs:
+        if runs and len(runs[0].class_names) > LARGEST_MATRIX:
+            missing.append(_too_many(group, runs[0].class_names))
+        elif runs:
             counts = np.sum([run.confusion for run in runs], axis=0)
             with np.errstate(invalid="ignore"):
                 shares = 100 * counts / counts.sum(axis=1, keepdims=True)
@@ -216,7 +222,13 @@ def confusion_matrices(groups: Sequence[Group]) -> Figure:
         "Each row is a true class, each column what its test images are taken for by the latest "
         "checkpoint, in percent of the row, over all seeds.",
         panels,
-        _missing(groups, TEST, lambda run: run.confusion is not None),
+        missing,
+    )
+
+
+def _too_many(group: Group, names: Sequence[str]) -> str:
+    return (
+        f"{group.name}: {len(names)} classes are more than such a picture holds ({LARGEST_MATRIX})."
     )
 
 

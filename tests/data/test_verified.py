@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gdw_tf import data
-from gdw_tf.data.verified import Verified, read_verified, with_verified
+from gdw_tf.data.verified import Verified, image_name, read_verified, with_verified
 
 
 @pytest.fixture
@@ -77,6 +77,25 @@ def test_a_table_of_another_training_set_is_told_by_its_given_labels(noisy, tabl
     other = (noisy.y_train[0] + 1) % 10
     with pytest.raises(ValueError, match=f"another training set. Received: given label '{other}'"):
         read_verified(table(f"index,given,label\n0,{other},1\n"), noisy)
+
+
+def test_an_image_is_found_by_its_name_where_its_number_has_changed(noisy, table):
+    # As if two images before it had gone since.
+    path = table(f"index,image,label\n9,{image_name(noisy.x_train, 7)},3\n")
+    assert read_verified(path, noisy).positions.tolist() == [7]
+    with pytest.raises(ValueError, match="one of the training set. Received: '0123456789abcdef'"):
+        read_verified(table("index,image,label\n9,0123456789abcdef,3\n"), noisy)
+
+
+def test_a_file_goes_by_its_path(tmp_path):
+    files = data.ImageFiles(tmp_path, ["a/0.png", "a, b/1.png"], (8, 8))
+    assert image_name(files, 1) == "a, b/1.png"
+
+
+def test_a_table_of_a_spreadsheet_program_can_be_read(noisy, tmp_path):
+    path = tmp_path / "decisions.csv"
+    path.write_bytes(b'\xef\xbb\xbfindex,label\r\n"4","7"\r\n')
+    assert read_verified(str(path), noisy).labels.tolist() == [7]
 
 
 def test_some_images_must_be_left_to_train_on(noisy):

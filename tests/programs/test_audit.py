@@ -12,6 +12,8 @@ import PIL.Image
 import pytest
 
 from gdw_tf import data
+from gdw_tf.audit import Audit
+from gdw_tf.audit.page import page
 from gdw_tf.workdir import Workdir
 
 
@@ -128,6 +130,110 @@ def test_a_run_without_a_record_is_asked_as_it_is_now(tmp_path, train, run_progr
     assert {row["visits"] for row in rows_of(tmp_path / "run" / "audit" / "audit.csv")} == {"0"}
 
 
+def _named(row):
+    return f"{row['index']},{row['image']},{row['given']}"
+
+
+NAMES = ("</script><b>", 'a "quoted", name', "naïve")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Images of three classes whose names are a trial for whoever writes them."""
+    root, random = tmp_path / "images", np.random.default_rng(0)
+    names = [name.replace("/", "") for name in NAMES]
+    for part, count in (("train", 12), ("meta", 3), ("test", 3)):
+        for label, name in enumerate(names):
+            (root / part / name).mkdir(parents=True)
+            for number in range(count):
+                pixels = random.integers(0, 60, (8, 8, 3), dtype=np.uint8)
+                pixels[..., label] += 150
+                PIL.Image.fromarray(pixels).save(root / part / name / f"{part} {number}.png")
+    return root, names
+
+
+def test_own_images_from_training_to_corrected_labels(folder, tmp_path, run_program, browser):
+    root, names = folder
+    workdir = tmp_path / "run"
+    trained = run_program(
+        *("train", "--dataset=folder", f"--data_dir={root}", "--image_size=8,8"),
+        *("--network=small_cnn", "--epochs=1", "--batch_size=12", f"--workdir={workdir}"),
+    )
+    assert trained.code == 0, trained.err
+    audited = run_program("audit", str(workdir))
+    assert audited.code == 0, audited.err
+    rows = rows_of(workdir / "audit" / "audit.csv")
+    assert {row["given"] for row in rows} == set(names)
+
+    browser.get((workdir / "audit" / "audit.html").as_uri())
+    assert len(browser.find_elements("class name", "card")) == 36
+    browser.find_elements("class name", "card")[0].send_keys("a")
+    assert browser.get_log("browser") == []
+    decisions = tmp_path / "decisions.csv"
+    decisions.write_text(browser.execute_script("return decisionsAsCsv()"), encoding="utf-8")
+    (decided,) = rows_of(decisions)
+    assert decided["image"] == rows[0]["image"]
+    assert decided["label"] == rows[0]["suggested"]
+
+    # An image goes, and all behind it have another number.
+    (root / "train" / sorted(names)[0] / "train 0.png").unlink()
+    if decided["image"].endswith("train 0.png") and sorted(names)[0] in decided["image"]:
+        pytest.skip("the image that was decided about is the one that goes")
+    out = tmp_path / "corrected.csv"
+    applied = run_program("audit", str(workdir), f"--apply={decisions}", f"--out={out}")
+    assert applied.code == 0, applied.err
+    corrected = {row["path"]: row["label"] for row in rows_of(out)}
+    assert corrected[decided["image"]] == decided["label"]
+    others = {row["image"]: row["given"] for row in rows if row["image"] in corrected}
+    others.pop(decided["image"])
+    assert others.items() <= corrected.items()
+    again = run_program(
+        *("train", "--dataset=csv", f"--data_dir={root}", f"--train_csv={out}", "--epochs=1"),
+        f"--meta_csv={tmp_path / 'corrected_meta.csv'}",
+        f"--test_csv={tmp_path / 'corrected_test.csv'}",
+        *("--image_size=8,8", "--network=small_cnn", f"--workdir={tmp_path / 'again'}"),
+    )
+    assert again.code == 0, again.err
+    # What is gone since the training is told in one line.
+    refused = run_program("audit", str(workdir))
+    assert refused.code == 2
+    assert "record of 36 training examples" in refused.err
+
+
+def test_a_page_of_a_thousand_classes_is_drawn(tmp_path, browser):
+    generator = np.random.default_rng(0)
+    count, classes = 30, 1000
+    given = generator.integers(0, classes, count)
+    noisy = data.NoisyData(
+        x_train=generator.integers(0, 255, (count, 8, 8, 5), dtype=np.uint8),
+        y_train=given,
+        y_true=None,
+        x_meta=np.zeros((0, 8, 8, 5), np.uint8),
+        y_meta=np.zeros(0, np.int64),
+        y_meta_true=None,
+        x_test=np.zeros((0, 8, 8, 5), np.uint8),
+        y_test=np.zeros(0, np.int64),
+        num_classes=classes,
+        class_names=tuple(f"class {number}" for number in range(classes)),
+        transition_matrix=np.eye(classes),
+    )
+    audit = Audit(given, generator.dirichlet(np.ones(classes), count), None, np.ones(count))
+    path = tmp_path / "page.html"
+    path.write_text(page(audit, noisy, audit.order, title="many", lead=""), encoding="utf-8")
+    browser.get(path.as_uri())
+    assert browser.get_log("browser") == []
+    assert browser.find_element("id", "progress").text == "0 of 30 decided"
+    assert len(browser.find_elements("css selector", "#pairs button")) == 30
+
+
+def test_mixed_images_are_not_recorded(tmp_path, train):
+    assert train(tmp_path / "run", "--mixup=0.2", "--epochs=1").code == 0
+    assert Workdir(tmp_path / "run").checkpoints.latest().load().training_record is None
+    finished = train(tmp_path / "other", "--mixup=0.2", "--record_examples")
+    assert finished.code == 2
+    assert "record_examples=True, mixup=0.2" in finished.err
+
+
 @pytest.fixture
 def browser():
     webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
@@ -177,11 +283,11 @@ def test_a_person_decides_in_the_page(audited, browser, tmp_path):
     assert progress() == "4 of 40 decided"
     text = browser.execute_script("return decisionsAsCsv()")
     assert text.split() == [
-        "index,given,decision,label",
-        f"{rows[0]['index']},{rows[0]['given']},accept,{rows[0]['suggested']}",
-        f"{rows[1]['index']},{rows[1]['given']},keep,{rows[1]['given']}",
-        f"{rows[2]['index']},{rows[2]['given']},other,5",
-        f"{rows[4]['index']},{rows[4]['given']},other,2",
+        "index,image,given,decision,label",
+        f"{_named(rows[0])},accept,{rows[0]['suggested']}",
+        f"{_named(rows[1])},keep,{rows[1]['given']}",
+        f"{_named(rows[2])},other,5",
+        f"{_named(rows[4])},other,2",
     ]
 
     Select(browser.find_element(By.ID, "state")).select_by_value("open")
