@@ -276,7 +276,9 @@ def test_a_person_decides_in_the_page(audited, browser, tmp_path):
     browser.switch_to.active_element.send_keys(Keys.ARROW_UP)
     browser.switch_to.active_element.send_keys("u")
     # By click: another label for the fifth.
-    Select(cards()[4].find_element(By.TAG_NAME, "select")).select_by_visible_text("2")
+    others = cards()[4].find_element(By.TAG_NAME, "select")
+    others.click()  # it gets its classes when it is opened
+    Select(others).select_by_visible_text("2")
     assert progress() == "4 of 40 decided"
 
     browser.refresh()  # nothing is lost
