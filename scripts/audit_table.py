@@ -30,7 +30,7 @@ from out_of_sample import out_of_sample
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from gdw_tf import cli, data, experiment, train_flags
-from gdw_tf.audit.ranking import of_record
+from gdw_tf.audit.ranking import of_record, rank
 from gdw_tf.compare import METHODS, SEEDS
 from gdw_tf.comparison import Comparison, Run, markdown_text, train_all
 from gdw_tf.provenance import command, made_by
@@ -90,7 +90,7 @@ def main(argv: list[str]) -> None:
         for run in plan.trainings[: len(SEEDS.value)]:
             rows += cleanlab_rows(name, run, folder / f"folds-seed{run.settings.seed}")
         for contender, runs in zip(plan.contenders, plan.runs, strict=True):
-            rows += [audit_row(name, f"audit by {contender.name}", run) for run in runs]
+            rows += [row for run in runs for row in audit_rows(name, contender.name, run)]
         write(rows, Path(cli.OUT.value or "docs/audit"))
 
 
@@ -100,12 +100,33 @@ def noisy_data(settings: Settings) -> tuple[data.Source, data.NoisyData]:
     return source, experiment.prepare_data(settings, source)
 
 
-def audit_row(name: str, ranking: str, run: Run) -> Row:
-    """What `gdw_tf.audit` makes of a run."""
+def audit_rows(name: str, contender: str, run: Run) -> Iterator[Row]:
+    """What `gdw_tf.audit` makes of a run, and what other evidence in the same run would."""
     _, noisy = noisy_data(run.settings)
-    record = run.workdir.checkpoints.latest().load().training_record
-    audit = of_record(record, noisy.y_train)
-    return _row(name, ranking, audit.score, audit.is_suspicious, noisy)
+    model = run.workdir.checkpoints.latest().load()
+    audit = of_record(model.training_record, noisy.y_train)
+    found = audit.is_suspicious
+    yield _row(name, f"audit by {contender}", audit.score, found, noisy)
+
+    def others(values: np.ndarray) -> np.ndarray:
+        return np.where(np.eye(noisy.num_classes, dtype=bool)[noisy.y_train], -np.inf, values)
+
+    margin = others(audit.probabilities).max(axis=1) - (1.0 - audit.score)
+    yield _row(name, f"{contender}: margin of mean probabilities", margin, found, noisy)
+    if audit.class_weights is not None:
+        of_given = np.take_along_axis(audit.class_weights, noisy.y_train[:, np.newaxis], axis=1)
+        yield _row(name, f"{contender}: mean weight on the label", -of_given[:, 0], found, noisy)
+    training, meta = (noisy.x_train, noisy.y_train), (noisy.x_meta, noisy.y_meta)
+    at_end = rank(model.classifier, training, meta_data=meta)
+    yield _row(
+        name,
+        f"{contender}: probability at the end",
+        at_end.score,
+        at_end.is_suspicious,
+        noisy,
+    )
+    against = at_end.meta_gradient.sum(axis=1)
+    yield _row(name, f"{contender}: meta gradient at the end", against, against > 0, noisy)
 
 
 def cleanlab_rows(name: str, run: Run, folder: Path) -> Iterator[Row]:
