@@ -123,7 +123,7 @@ def test_images_in_memory_leak_too(image_folder):
 def test_whatever_goes_wrong_in_a_decoder_the_file_is_unreadable(image_folder, monkeypatch):
     source = load(image_folder)
 
-    def fails(contents):
+    def fails(contents, *_):
         raise NotImplementedError("codec\nof the future\x1b[0m")
 
     monkeypatch.setattr(scanning, "decode_image", fails)

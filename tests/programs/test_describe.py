@@ -78,7 +78,7 @@ def test_pictures_without_matplotlib_are_an_error_before_any_work(
     monkeypatch.setattr(figures.importlib.util, "find_spec", lambda name: None)
     finished = describe(run_program, f"--out={tmp_path / 'out'}")
     assert finished.code == 2
-    assert "pip install matplotlib" in finished.err
+    assert 'pip install "gdw_tf[report]"' in finished.err
     assert not (tmp_path / "out").exists()
     assert describe(run_program).code == 0
 

@@ -122,7 +122,7 @@ def test_the_exported_model_takes_raw_images_without_this_library(train, tmp_pat
         "import tensorflow as tf\n"
         f"model = tf.saved_model.load({str(workdir / 'export')!r})\n"
         "answer = model.signatures['serving_default'](tf.zeros((3, 8, 8, 1), tf.uint8))\n"
-        "assert sorted(answer) == ['logits', 'probabilities'], sorted(answer)\n"
+        "assert sorted(answer) == ['label', 'logits', 'probabilities'], sorted(answer)\n"
         "difference = tf.nn.softmax(answer['logits']) - answer['probabilities']\n"
         "assert float(tf.reduce_max(tf.abs(difference))) < 1e-6\n"
     )
