@@ -6,8 +6,8 @@
 The record holds what the meta gradient has made of an example in the course of a training: where
 two classes are left with a margin between them that is small, the clean set has not decided it, and
 a person's answer tells the next training something. Examples that are most surely mislabelled are
-of less use: their true class is known without a person. docs/audit.md compares the rules that were
-tried, and as many examples drawn at random.
+of less use: their true class is known without a person. `scripts/checks_table.py` measures this
+rule against others and against as many examples drawn at random.
 """
 
 from __future__ import annotations

@@ -6,8 +6,8 @@
 p is what the classifier answered in the training step, before it learned from the example's label
 once more. A network fits right labels first, and one that is trained by GDW is kept from fitting
 wrong ones; the mean over a training remembers both, where the probabilities at its end have
-forgotten the first. (`gdw_tf.methods.recorded` keeps the record; docs/audit.md compares what else
-could rank.)
+forgotten the first. (`gdw_tf.methods.recorded` keeps the record; `scripts/audit_table.py` sets
+the score beside other evidence.)
 
 A model without a record is asked now, once, for the probabilities of every example.
 """
