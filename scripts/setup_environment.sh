@@ -8,7 +8,7 @@ environment_python="$environment/bin/python"
 
 # is_supported PYTHON: whether that interpreter runs and is as new as pyproject.toml asks.
 is_supported() {
-  "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' &>/dev/null
+  "$1" -c 'import sys; sys.exit(sys.version_info < (3, 10))' &>/dev/null
 }
 
 # set_up_environment [EXTRA]: install this project, editable, with requirements.txt and the optional
@@ -23,7 +23,7 @@ set_up_environment() {
 
   if ! is_supported "$environment_python" || ! "$environment_python" -m pip --version &>/dev/null; then
     if ! is_supported "$python"; then
-      echo "Python 3.11 or newer is needed. Received: PYTHON=$python; set PYTHON to another." >&2
+      echo "Python 3.10 or newer is needed. Received: PYTHON=$python; set PYTHON to another." >&2
       exit 1
     fi
     echo "Making the virtual environment $environment" >&2
