@@ -16,6 +16,7 @@ import tensorflow as tf
 import gdw_tf
 from gdw_tf.callbacks import (
     Checkpoints,
+    EpochLog,
     MetaEvaluation,
     ReportProgress,
     RestoreMetrics,
@@ -48,6 +49,31 @@ class Logs(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
         logs.update({name: values[epoch] for name, values in self.values.items()})
+
+
+# EpochLog.
+
+
+def test_a_table_of_epochs_goes_on_with_its_columns_whatever_is_logged(tmp_path):
+    path = tmp_path / "metrics.csv"
+    for epoch, counted in ((0, {}), (1, {"a_count": [7.0, 7.0]}), (2, {})):
+        make_model().fit(
+            X,
+            Y,
+            epochs=epoch + 1,
+            initial_epoch=epoch,
+            verbose=0,
+            callbacks=[
+                Logs(
+                    val_accuracy=[0.1, 0.2, 0.3], **{key: [0, *one] for key, one in counted.items()}
+                ),
+                EpochLog(path),
+            ],
+        )
+    header, *lines = path.read_text().splitlines()
+    assert header.split(",")[0] == "epoch" and "a_count" not in header
+    accuracy = header.split(",").index("val_accuracy")
+    assert [line.split(",")[accuracy] for line in lines] == ["0.1", "0.2", "0.3"]
 
 
 # MetaEvaluation.

@@ -1,7 +1,7 @@
 """Keras callbacks of this library; all else that a run needs Keras brings itself."""
 
 from gdw_tf.callbacks.checkpoints import Checkpoints, RestoreMetrics, metric_values
-from gdw_tf.callbacks.logs import MetaEvaluation, StepTimer
+from gdw_tf.callbacks.logs import EpochLog, MetaEvaluation, StepTimer
 from gdw_tf.callbacks.non_finite import (
     CountSkippedSteps,
     NonFiniteWatch,
@@ -15,6 +15,7 @@ from gdw_tf.callbacks.weight_curve import WeightCurve
 __all__ = [
     "Checkpoints",
     "CountSkippedSteps",
+    "EpochLog",
     "MetaEvaluation",
     "NonFiniteWatch",
     "ReportProgress",

@@ -2,11 +2,35 @@
 
 from __future__ import annotations
 
+import csv
 import time
+from pathlib import Path
 from typing import Any
 
 import keras
 import tensorflow as tf
+
+
+class EpochLog(keras.callbacks.CSVLogger):
+    """Keras's table of the epochs, which goes on with the columns that it has.
+
+    A run may go on with other callbacks than it began with, whose logs have no column. Keras would
+    leave them to shift the others.
+
+    Args:
+        path: the file, CSV.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(str(path), append=True)
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Opens the file. What has no column is left out, what is not logged is `NA`."""
+        super().on_train_begin(logs)
+        with open(self.filename, newline="") as file:
+            columns = next(csv.reader(file), None)
+        if columns is not None:
+            self.keys = columns[1:]
 
 
 class MetaEvaluation(keras.callbacks.Callback):
