@@ -170,6 +170,7 @@ def description(
         "title": f"{settings.method} on {settings.dataset}, {settings.noise} noise "
         f"{settings.noise_rate}, {settings.network}, seed {settings.seed}",
         "exported_by": provenance.made_by(),
+        "flags": flag_lines(settings),
         "versions": {
             "gdw_tf": gdw_tf.__version__,
             "tensorflow": tf.__version__,
@@ -259,7 +260,8 @@ def _check_images(path: Path, images: np.ndarray) -> None:
     try:
         with np.load(path, allow_pickle=False) as file:
             is_same = "images" in file.files and np.array_equal(file["images"], images)
-    except (ValueError, EOFError, AttributeError, zipfile.BadZipFile):  # no archive, or a torn one
+    except (AttributeError, EOFError, TypeError, ValueError, zipfile.BadZipFile):
+        # No archive, or a torn one.
         is_same = False
     if not is_same:
         raise ValueError(

@@ -323,12 +323,20 @@ def run(package: Package, out: Path, until: int | None = None) -> None:
 
     Raises:
         FloatingPointError: a log is not finite; the files are those of the epoch before.
+        ValueError: the files in `out` are those of another export, or damaged.
     """
     description = package.description
-    latest, metrics = out / "latest.npz", out / "metrics.csv"
+    latest, metrics, ran_on = out / "latest.npz", out / "metrics.csv", out / "device.json"
     state = _arrays(latest) if latest.exists() else None
+    if state and json.loads(ran_on.read_text()).get("flags") != description["flags"]:
+        raise ValueError(f"These are the results of another export. Received: {out}")
     first = int(state.pop("epochs_done")) if state else 0
-    rows = [row for row in read_rows(metrics) if int(row["epoch"]) < first]
+    rows = read_rows(metrics)[:first]
+    if [row["epoch"] for row in rows] != list(map(str, range(first))):
+        raise ValueError(
+            f"{metrics} must have a row for each of {first} epochs that are done. Received: "
+            f"{len(rows)}"
+        )
     best = max((float(row["val_accuracy"]) for row in rows), default=-math.inf)
     end = min(description["epochs"], until or description["epochs"])
     if first >= end:
@@ -336,8 +344,8 @@ def run(package: Package, out: Path, until: int | None = None) -> None:
         return
     training = Training(package, state)
     device = {"device": jax.devices()[0].device_kind, "jax": jax.__version__}
-    with _in_one_move(out / "device.json", "w") as file:
-        json.dump(device, file)
+    with _in_one_move(ran_on, "w") as file:
+        json.dump(device | {"flags": description["flags"]}, file)
     print(
         f"{description['title']}\n{device['device']}, JAX {device['jax']}, epochs {first + 1} to "
         f"{end}",
@@ -402,8 +410,11 @@ def _in_one_move(path: Path, mode: str, **arguments: Any) -> Iterator[Any]:
 
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:
-    with np.load(path) as file:
-        return {name: file[name] for name in file.files}
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except (AttributeError, EOFError, TypeError, ValueError, zipfile.BadZipFile) as error:
+        raise ValueError(f"This is no archive of arrays. Received: {path}: {error}") from error
 
 
 def main() -> None:

@@ -239,6 +239,18 @@ print([name for name in ("tensorflow", "keras", "gdw_tf") if sys.modules.get(nam
 """
 
 
+REFUSED = """
+import io, contextlib
+sys.argv[1:] = sys.argv[2:]
+said = io.StringIO()
+try:
+    with contextlib.redirect_stderr(said):
+        program.main()
+except SystemExit as end:
+    print(end.code, said.getvalue())
+"""
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory, exported, in_jax) -> Path:
     """What run.py leaves of a whole training; to be read only."""
@@ -465,13 +477,71 @@ def test_a_state_of_another_run_is_refused(exported, tmp_path):
     initial = read(exported / "initial.npz")
     del initial["features/bias"]
     for which in ("latest", "best"):
-        np.savez(tmp_path / f"{which}.npz", **initial)
-    (tmp_path / "metrics.csv").write_text("epoch\n")
+        np.savez(tmp_path / f"{which}.npz", **initial, epochs_done=1)
+    (tmp_path / "metrics.csv").write_text("epoch,val_accuracy\n0,0.5\n")
     (tmp_path / "device.json").write_text("{}")
     finished = run(
         "portable.import_run", exported, f"--results={tmp_path}", f"--workdir={tmp_path / 'run'}"
     )
     assert finished.code == 2 and "features/bias" in finished.err
+
+
+def cut_last_row(results: Path) -> None:
+    text = (results / "metrics.csv").read_text()
+    (results / "metrics.csv").write_text(text[:-20])
+
+
+def lose_a_row(results: Path) -> None:
+    lines = (results / "metrics.csv").read_text().splitlines(keepends=True)
+    (results / "metrics.csv").write_text("".join(lines[:-1]))
+
+
+def count_epochs_wrongly(results: Path) -> None:
+    state = read(results / "latest.npz") | {"epochs_done": 1}
+    for which in ("best", "latest"):
+        np.savez(results / f"{which}.npz", **state)
+
+
+def call_another_epoch_best(results: Path) -> None:
+    accuracies = [float(row["val_accuracy"]) for row in rows(results / "metrics.csv")]
+    other = 2 - accuracies.index(max(accuracies))
+    np.savez(results / "best.npz", **{**read(results / "best.npz"), "epochs_done": other})
+
+
+def take_results_of_another_seed(results: Path) -> None:
+    device = json.loads((results / "device.json").read_text())
+    device["flags"] = [flag.replace("--seed=0", "--seed=1") for flag in device["flags"]]
+    (results / "device.json").write_text(json.dumps(device))
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (cut_last_row, "a whole row for each of 2 epochs"),
+        (lose_a_row, "a whole row for each of 2 epochs"),
+        (count_epochs_wrongly, "is of another training"),
+        (call_another_epoch_best, "best.npz must be that of the best epoch"),
+        (take_results_of_another_seed, "results of another export"),
+    ],
+)
+def test_results_that_do_not_belong_together_are_refused_before_anything_is_written(
+    damage, message, exported, stopped, tmp_path
+):
+    results = tmp_path / "results"
+    shutil.copytree(stopped, results)
+    damage(results)
+    workdir = tmp_path / "run"
+    finished = run("portable.import_run", exported, f"--results={results}", f"--workdir={workdir}")
+    assert finished.code == 2 and message in finished.err
+    assert [path.name for path in tmp_path.iterdir()] == ["results"]
+
+
+def test_run_py_does_not_go_on_with_results_of_another_export(exported, stopped, tmp_path, in_jax):
+    shutil.copytree(stopped, tmp_path, dirs_exist_ok=True)
+    take_results_of_another_seed(tmp_path)
+    printed = in_jax(REFUSED, exported, f"--out={tmp_path}", run_py=exported / "run.py")
+    assert "results of another export" in printed
+    assert rows(tmp_path / "metrics.csv") == rows(stopped / "metrics.csv")
 
 
 def test_one_command_leads_to_all_three():
