@@ -81,7 +81,10 @@ def markdown(rows: Sequence[Row]) -> str:
         "| --- | --- | --- | --- | --- |",
     ]
     for row in rows:
-        lines.append(f"| {markdown_text(row.name)} | {percent(row)} | {' | '.join(costs(row))} |")
+        count = len(row.accuracies)
+        few = f" ({count} of the seeds)" if 0 < count < len(SEEDS.value) else ""
+        cells = [markdown_text(row.name), percent(row) + few, *costs(row)]
+        lines.append(f"| {' | '.join(cells)} |")
     lines += [
         "",
         f"Accuracy: mean ± standard deviation over seeds {', '.join(SEEDS.value)} of the mean of "

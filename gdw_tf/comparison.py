@@ -216,6 +216,8 @@ class Comparison:
             raise ValueError(f"methods must be different ones. Received: methods={','.join(names)}")
         if not seeds or not all(seed.isdecimal() for seed in seeds):
             raise ValueError(f"seeds must be numbers. Received: {','.join(seeds)}; allowed: 0,1,2")
+        if len(set(map(int, seeds))) < len(seeds):
+            raise ValueError(f"seeds must be different ones. Received: {','.join(seeds)}")
         contenders = tuple(map(Contender.parse, names))
         runs = tuple(
             tuple(_planned(contender, seed, root, assignments) for seed in seeds)

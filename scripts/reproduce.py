@@ -24,7 +24,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,6 +32,7 @@ import numpy as np
 from absl import flags
 
 from gdw_tf import cli, files, train_flags
+from gdw_tf.checks import check_file
 from gdw_tf.compare import JOBS, METHODS, SEEDS
 from gdw_tf.comparison import (
     EARLY_STOPPING,
@@ -41,7 +42,7 @@ from gdw_tf.comparison import (
     markdown_text,
     train_all,
 )
-from gdw_tf.settings import Settings, flag_lines, settings_of_lines
+from gdw_tf.settings import differences, flag_lines
 from gdw_tf.workdir import Workdir
 
 ROOT = Path(__file__).parents[1]
@@ -122,9 +123,12 @@ def main(argv: list[str]) -> None:
     with cli.user_errors():
         if argv[1:]:
             raise ValueError(f"All arguments are flags. Received: {' '.join(argv[1:])}")
+        out = Path(cli.OUT.value or ROOT / "docs/results.md")
+        check_file("out", out)
         runs = planned(root)
     failures = train_all(runs, JOBS.value)
-    files.write_text(Path(cli.OUT.value or ROOT / "docs/results.md"), results(root))
+    out.parent.mkdir(parents=True, exist_ok=True)
+    files.write_text(out, results(root))
     if failures:
         cli.fail(f"{len(failures)} runs failed: {'; '.join(failures)}", code=1)
 
@@ -153,6 +157,9 @@ def planned(root: Path) -> list[Run]:
         protocol = "full" if table == "digits" else PROTOCOL.value
         names = METHODS.value if METHODS.present else [*ROWS, *setting.methods]
         assignments = (*setting.assignments(), *PROTOCOLS[protocol])
+        fixed = {"method", "seed", *(one.partition("=")[0] for one in assignments)}
+        if given := sorted(name for name in fixed if flags.FLAGS[name].present):
+            raise ValueError(f"{folder} has these settings itself. Received: {', '.join(given)}")
         plan = Comparison.plan(names, SEEDS.value, root / protocol / folder, *assignments)
         runs += plan.trainings
     if BACKEND.value == "portable" and JOBS.value > 1:
@@ -169,10 +176,12 @@ class PortableRun(Run):
 
     def train(self, cores: int) -> str | None:
         """Trains, or goes on after the last whole epoch; what is carried stays beside the run."""
-        carried = self.workdir.root.with_name(f"{self.workdir.root.name}.carried")
+        if self.workdir.flags.exists():
+            return "it holds a run that gdw_tf.train began; --backend=fit goes on with it"
+        carried = self.workdir.root.parent / "carried" / self.workdir.root.name
         images = self.workdir.root.parents[1] / f"{self.settings.dataset}.images.npz"
         environment = {**os.environ, "OMP_NUM_THREADS": str(cores)}
-        where = [line for line in self.machine_flags if line.startswith("--data")]
+        where = train_flags.location_lines()
         program = [sys.executable, "-m", "gdw_tf.portable"]
         export = ["export", f"--out={carried}", f"--images={images}", *where]
         commands = [
@@ -180,8 +189,12 @@ class PortableRun(Run):
             [*program, "run", str(carried), f"--images={images}"],
             [*program, "import", str(carried), f"--workdir={self.workdir.root}", *where],
         ]
-        if not _holds(carried, self.settings):  # none, one broken off, or one of other settings
+        if not (carried / "run.py").exists():  # which is written last: none, or one broken off
             shutil.rmtree(carried, ignore_errors=True)
+        elif different := differences(
+            (carried / "flags.txt").read_text().splitlines(), self.settings
+        ):
+            return f"{carried} holds an export of other settings: {' '.join(different)}"
         for command in commands[1:] if carried.exists() else commands:
             done = subprocess.run(
                 command, env=environment, capture_output=True, text=True, check=False
@@ -190,14 +203,6 @@ class PortableRun(Run):
                 said = (done.stderr or done.stdout).strip().splitlines()
                 return f"exit {done.returncode}: {said[-1] if said else 'it said nothing'}"
         return None
-
-
-def _holds(carried: Path, settings: Settings) -> bool:
-    """Whether a directory holds a whole export of these settings."""
-    if not (carried / "run.py").exists():  # which is written last
-        return False
-    held = settings_of_lines((carried / "flags.txt").read_text().splitlines())
-    return held == flag_lines(settings)
 
 
 class Result(NamedTuple):
@@ -214,8 +219,7 @@ def results(root: Path) -> str:
         "",
         "Written by `scripts/reproduce.py` from the files of the runs. Test accuracy in %, mean of "
         "the last five epochs (ce_early_stopping: the epoch best on the meta set), mean ± standard "
-        "deviation over the seeds, whose number stands in brackets where it is not that of the "
-        "column.",
+        "deviation over the seeds, which stand in brackets where they are not those of the column.",
     ]
     for protocol in PROTOCOLS:
         for name, settings in TABLES.items():
@@ -230,10 +234,13 @@ def found_in(folder: Path) -> dict[str, list[Result]]:
     """The complete runs of a setting, by method."""
     found: dict[str, list[Result]] = {}
     for path in sorted(folder.glob("*-seed*/summary.json")):
+        named = re.fullmatch(r"(.+)-seed\d+", path.parent.name)
+        if named is None:  # a copy that someone has made
+            continue
         workdir, summary = Workdir(path.parent), json.loads(path.read_text())
-        method = re.sub(r"-(?=\w+=)", ":", path.parent.name.rpartition("-seed")[0])
+        method = re.sub(r"-(?=\w+=)", ":", named[1])
         found.setdefault(method, []).append(Result(summary["final_accuracy"], summary))
-        if method == "ce":
+        if method == "ce" and workdir.rows():
             early = Result(early_stopping_accuracy(workdir), summary)
             found.setdefault(EARLY_STOPPING, []).append(early)
     return found
@@ -247,7 +254,7 @@ def table(found: dict[Setting, dict[str, list[Result]]]) -> list[str]:
         key=lambda method: (order.index(method) if method in order else len(order), method),
     )
     lines = [
-        f"| | {' | '.join(setting.title for setting in found)} | seconds a step |",
+        f"| | {' | '.join(map(_title, found, found.values()))} | seconds a step |",
         f"| --- |{' --- |' * (len(found) + 1)}",
     ]
     for method in methods:
@@ -267,6 +274,11 @@ def table(found: dict[Setting, dict[str, list[Result]]]) -> list[str]:
     return lines
 
 
+def _title(setting: Setting, rows: dict[str, list[Result]]) -> str:
+    seeds = _seeds(one for ones in rows.values() for one in ones)
+    return f"{setting.title}, seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
+
+
 def _cell(results: Sequence[Result], rows: dict[str, list[Result]]) -> str:
     if not results:
         return ""
@@ -274,15 +286,19 @@ def _cell(results: Sequence[Result], rows: dict[str, list[Result]]) -> str:
     text = f"{accuracies.mean():.1f}"
     if len(results) > 1:
         text += f" ± {accuracies.std(ddof=1):.1f}"
-    usual = max(map(len, rows.values()))
-    return text if len(results) == usual else f"{text} ({len(results)})"
+    seeds = _seeds(results)
+    is_usual = seeds == _seeds(one for ones in rows.values() for one in ones)
+    return text if is_usual else f"{text} (seeds {', '.join(map(str, seeds))})"
+
+
+def _seeds(results: Iterable[Result]) -> list[int]:
+    return sorted({one.summary["seed"] for one in results})
 
 
 def _made_by(runs: Sequence[Result]) -> dict[str, list[str]]:
     """What the runs of a table say of themselves."""
-    said: dict[str, set[str]] = {"seeds": set(), "epochs": set(), "made by": set()}
+    said: dict[str, set[str]] = {"epochs": set(), "made by": set()}
     for run in runs:
-        said["seeds"].add(str(run.summary["seed"]))
         said["epochs"].add(str(run.summary["epochs"]))
         device = run.summary.get("ran_on", {}).get("device")
         made_by = run.summary.get("made_by", "unknown").rstrip(".")

@@ -58,7 +58,8 @@ def test_results_are_those_of_the_runs(reproduced):
         best.append(float(max(rows, key=lambda row: float(row["meta_accuracy"]))["val_accuracy"]))
     assert cells_of(reproduced, "ce_early_stopping")[0].startswith(f"{50 * sum(best):.1f} ±")
     text = (reproduced / "results.md").read_text()
-    assert "- seeds: 0, 1\n- epochs: 2\n- made by: " in text
+    assert "| digits, flip 40 %, seeds 0, 1 |" in text
+    assert "- epochs: 2\n- made by: " in text
     assert summaries[0]["made_by"].rstrip(".") in text
 
 
@@ -71,7 +72,7 @@ def test_what_is_complete_is_not_run_again_and_what_is_gone_is_not_told(reproduc
     shutil.rmtree(runs / "gdw-seed1")
     assert reproduce(tmp_path, "--table=").returncode == 0
     accuracy = json.loads((runs / "gdw-seed0/summary.json").read_text())["final_accuracy"]
-    assert cells_of(tmp_path, "gdw")[0] == f"{100 * accuracy:.1f} (1)"
+    assert cells_of(tmp_path, "gdw")[0] == f"{100 * accuracy:.1f} (seeds 0)"
 
 
 def test_the_portable_backend_makes_the_same_kind_of_run(tmp_path):
@@ -91,6 +92,7 @@ def test_the_portable_backend_makes_the_same_kind_of_run(tmp_path):
         (["--table=mnist"], "no such table. Received: table=mnist; allowed: cifar_noise"),
         (["--table=digits", "--settings=flip"], "settings=flip; allowed: digits_uniform_0.4"),
         (["--table=digits", "--protocol=short"], "protocol=short; allowed: full, reduced"),
+        (["--table=digits", "--noise_rate=0.1"], "has these settings itself. Received: noise_rate"),
         ([], "table"),
     ],
 )
