@@ -58,6 +58,11 @@ def main(argv: list[str]) -> None:
                 "Image files are grey or of three colours. Received: a model of images of shape "
                 f"{served.image_shape}."
             )
+        if served.image_dtype != "uint8":
+            raise ValueError(
+                "The pixels of image files are 0 to 255. Received: a model of "
+                f"{served.image_dtype} images, whose range is not known; allowed: uint8."
+            )
     rows: list[Prediction] = []
     for start in range(0, len(paths), BATCH_SIZE):
         for ranked in _predictions(served, paths[start : start + BATCH_SIZE], TOP.value):

@@ -106,9 +106,10 @@ def load(path: Path) -> Served:
         raise ValueError(
             f"This is no model that gdw_tf exported. Received: {path}: {reason}"
         ) from error
-    if len(served.image_shape) != 3:
+    sides = served.image_shape
+    if len(sides) != 3 or not all(isinstance(side, int) and side > 0 for side in sides):
         raise ValueError(
-            f"This is no classifier of images. Received: {path}, which takes {served.image_shape}; "
+            f"This is no classifier of images of one size. Received: {path}, which takes {sides}; "
             "allowed: (height, width, channels)."
         )
     return served

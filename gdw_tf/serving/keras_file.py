@@ -55,4 +55,4 @@ def load(path: Path) -> Served:
         answers = model(batch, training=False)
         return {name: keras.ops.convert_to_numpy(tensor) for name, tensor in answers.items()}
 
-    return Served(tuple(model.input.shape[1:]), class_names, answer)
+    return Served(tuple(model.input.shape[1:]), model.input.dtype, class_names, answer)

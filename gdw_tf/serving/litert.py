@@ -58,8 +58,9 @@ def load(path: Path) -> Served:
         class_names = names_of_labels_text(archive.read(LABELS).decode())
     runner = _interpreter()(model_path=str(path)).get_signature_runner("serving_default")
     ((name, images),) = runner.get_input_details().items()
-    shape = tuple(int(side) for side in images["shape"][1:])
-    return Served(shape, class_names, lambda batch: runner(**{name: batch}))
+    shape = tuple(int(side) for side in images["shape_signature"][1:])  # -1 where any will do
+    dtype = np.dtype(images["dtype"]).name
+    return Served(shape, dtype, class_names, lambda batch: runner(**{name: batch}))
 
 
 def _interpreter() -> Any:

@@ -88,4 +88,5 @@ def load(path: Path) -> Served:
         return dict(zip(names, session.run(names, {images.name: batch}), strict=True))
 
     class_names = json.loads(session.get_modelmeta().custom_metadata_map[_NAMES])
-    return Served(tuple(images.shape[1:]), tuple(class_names), answer)
+    dtype = images.type.removeprefix("tensor(").removesuffix(")")
+    return Served(tuple(images.shape[1:]), dtype, tuple(class_names), answer)

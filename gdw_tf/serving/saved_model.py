@@ -44,7 +44,7 @@ def load(path: Path) -> Served:
         class_names = tuple(one.decode() for one in found)
     else:  # of an earlier version
         class_names = numbers(serve.structured_outputs["probabilities"].shape[-1])
-    return Served(tuple(images.shape[1:]), class_names, answer)
+    return Served(tuple(images.shape[1:]), images.dtype.name, class_names, answer)
 
 
 def _specs(model: keras.Model) -> Any:

@@ -26,12 +26,14 @@ class Served(NamedTuple):
 
     Attributes:
         image_shape: (height, width, channels) of the images that it takes.
+        image_dtype: what their pixels are, `uint8` unless the classifier was made to take others.
         class_names: the name of each class.
         answer: takes images (B, height, width, channels), uint8, and answers `probabilities`
             (B, C), `logits` (B, C) and `label` (B,), as arrays.
     """
 
     image_shape: tuple[int, ...]
+    image_dtype: str
     class_names: tuple[str, ...]
     answer: Callable[[np.ndarray], dict[str, np.ndarray]]
 

@@ -20,7 +20,6 @@ from pathlib import Path
 
 import keras
 import numpy as np
-import tensorflow as tf
 from absl import flags
 from keras import layers
 
@@ -64,7 +63,8 @@ def transformer(texts: np.ndarray) -> keras.Model:
     raw = keras.Input((), dtype="string")
     indices = words(raw)
     x = layers.Embedding(WORDS, WIDTH)(indices)
-    x += layers.Embedding(LENGTH, WIDTH)(tf.range(LENGTH))
+    places = keras.ops.cumsum(keras.ops.ones_like(indices), axis=1) - 1
+    x += layers.Embedding(LENGTH, WIDTH)(places)
     x = layers.LayerNormalization()(x + layers.MultiHeadAttention(4, WIDTH // 4)(x, x))
     x = layers.LayerNormalization()(x + layers.Dense(WIDTH)(layers.Dense(WIDTH, "relu")(x)))
     x = layers.Dropout(0.2)(layers.GlobalMaxPooling1D()(x))
