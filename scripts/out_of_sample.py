@@ -17,7 +17,7 @@ from sklearn.model_selection import StratifiedKFold
 
 from gdw_tf import callbacks, data, experiment, files
 from gdw_tf.schedules import cosine_by_epoch
-from gdw_tf.settings import Settings
+from gdw_tf.settings import Settings, differences, flag_lines
 
 FOLDS = 5
 
@@ -43,7 +43,7 @@ class Answers(keras.callbacks.Callback):
 def out_of_sample(
     settings: Settings, source: data.Source, noisy: data.NoisyData, folder: Path
 ) -> np.ndarray:
-    """Cross-validates plain training; folds whose files are in the folder are not trained again.
+    """Cross-validates plain training; folds that the folder has of it are not trained again.
 
     Args:
         settings: of a run; its method is `ce`, its data are `noisy`.
@@ -54,7 +54,11 @@ def out_of_sample(
     Returns:
         Probabilities of every example, after every epoch, of the classifier that had not seen it,
         float16, (E, N, C).
+
+    Raises:
+        ValueError: the folder holds the folds of other settings.
     """
+    _check_settings(settings, folder)
     folds = StratifiedKFold(FOLDS, shuffle=True, random_state=settings.seed)
     answers = None
     for number, (kept, left_out) in enumerate(folds.split(noisy.y_train, noisy.y_train)):
@@ -64,7 +68,6 @@ def out_of_sample(
                 noisy, x_train=noisy.x_train[kept], y_train=noisy.y_train[kept], y_true=None
             )
             of_fold = _train(settings, source, part, noisy.x_train[left_out])
-            folder.mkdir(parents=True, exist_ok=True)
             with files.written_aside(path) as aside, aside.open("wb") as file:
                 np.save(file, of_fold)
             print(f"{path}: done", flush=True)
@@ -74,6 +77,19 @@ def out_of_sample(
             answers = np.empty(shape, np.float16)
         answers[:, left_out] = of_fold
     return answers
+
+
+def _check_settings(settings: Settings, folder: Path) -> None:
+    """Writes down of what settings the folds are, or checks it."""
+    path = folder / "flags.txt"
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        files.write_text(path, "\n".join([*flag_lines(settings), ""]))
+    elif different := differences(path.read_text().splitlines(), settings):
+        raise ValueError(
+            f"These are the folds of another training. Received, here or there: {folder}: "
+            f"{' '.join(different)}"
+        )
 
 
 def _train(
