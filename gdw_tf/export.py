@@ -81,7 +81,8 @@ def _class_names(workdir: Workdir) -> tuple[str, ...] | None:
     if class_names is None:
         print(
             "The run is older than the file of its class names, and classes go by their numbers; "
-            "gdw_tf.train --resume adds the file."
+            f"gdw_tf.train --flagfile={workdir.flags} --workdir={workdir.root} --resume adds the "
+            "file."
         )
     return class_names
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from absl import flags
@@ -28,8 +28,9 @@ def open_run(argv: list[str]) -> tuple[Workdir, Settings]:
             given.
 
     Raises:
-        ValueError: not one workdir is named, or it holds no run.
+        ValueError: not one workdir is named, or it holds no run; a flag of the training is given.
     """
+    check_flags_of_run([train_flags.WORKDIR])
     named = [*argv[1:], *([train_flags.WORKDIR.value] if train_flags.WORKDIR.value else [])]
     if len(named) != 1:
         raise ValueError(f"Name one workdir. Received: {named}")
@@ -37,6 +38,25 @@ def open_run(argv: list[str]) -> tuple[Workdir, Settings]:
     if not workdir.flags.exists():
         raise ValueError(f"There is no run in this workdir. Received: {workdir.root}")
     return workdir, settings_of(workdir.flags, argv[0])
+
+
+def check_flags_of_run(allowed: Sequence[flags.FlagHolder] = ()) -> None:
+    """Checks that the command line changes no setting of a run, which has its own.
+
+    Args:
+        allowed: flags of the training that may be given beside those of location.
+
+    Raises:
+        ValueError: another one is given.
+    """
+    names = [flag.name for flag in (*train_flags.LOCATIONS, *allowed)]
+    of_training = [flag for holders in train_flags.GROUPS.values() for flag in holders]
+    others = [flag for flag in of_training if flag.present and flag.name not in names]
+    if others:
+        raise ValueError(
+            f"A run has its own settings. Received: {others[0].name}={others[0].value}; allowed: "
+            f"where the data are ({', '.join(names)})."
+        )
 
 
 def settings_of(flag_file: Path, program: str) -> Settings:
@@ -55,9 +75,17 @@ def data_of(workdir: Workdir, settings: Settings) -> data.NoisyData:
 
     Raises:
         OSError: the data are not there.
-        ValueError: they are not as they should be, or are no longer what they were.
+        ValueError: they are not as they should be.
     """
-    source = experiment.load_source(settings, **train_flags.locations())
+    return data_from(experiment.load_source(settings, **train_flags.locations()), workdir, settings)
+
+
+def data_from(source: data.Source, workdir: Workdir, settings: Settings) -> data.NoisyData:
+    """Makes the data of a run, as it saw them, of the data set that was read for it.
+
+    Raises:
+        ValueError: they are not as they should be.
+    """
     source = data.without(source, workdir.read_unreadable() or ())
     noisy = experiment.prepare_data(settings, source)
     choice = workdir.read_choice()

@@ -76,6 +76,9 @@ def main(argv: list[str]) -> None:
             unreadable = _unreadable(settings, source, workdir)
             source = data.without(source, unreadable or ())
             noisy = experiment.prepare_data(settings, source)
+            training_digest = noisy.training_digest() if is_chief else ""
+            if is_chief:
+                workdir.check_training_set(training_digest)
             checkpoint = workdir.checkpoints.latest()
             with strategy.scope():
                 model = (
@@ -113,6 +116,7 @@ def main(argv: list[str]) -> None:
                     workdir.write_unreadable(unreadable)
                 workdir.write_description(describe.full_description(settings, noisy))
                 workdir.write_class_names(source.class_names)
+                workdir.write_training_set(training_digest)
                 workdir.restore(checkpoint)
                 _warn_of_damaged_best(workdir)
                 _announce(settings, noisy, workdir, epoch, step)
@@ -414,7 +418,7 @@ def _callbacks(
             write_graph=train_flags.TENSORBOARD_GRAPH.value,
             profile_batch=train_flags.profiled_steps(),
         ),
-        keras.callbacks.CSVLogger(str(workdir.metrics), append=True),
+        callbacks.EpochLog(workdir.metrics),
         *(callbacks.WeightCurve(workdir.weight_curve),) * isinstance(model, WeightNetMethod),
     ]
     accuracies = [float(row["val_accuracy"]) for row in workdir.rows()] if is_chief else []

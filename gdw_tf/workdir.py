@@ -7,6 +7,7 @@ checkpoints/        the latest ones and the best by test accuracy, see `gdw_tf.c
 tensorboard/        events
 description.txt     the data: images of each class, the noise realised
 class_names.json    the name of each class
+training_set.txt    a digest of the training images and their labels
 unreadable.txt      of image files: those that were left out, each with the reason
 pseudo_clean.npz    of --meta=pseudo: the epoch since which the meta set holds, and its indices
 summary.json        the results, when the run is complete
@@ -88,6 +89,11 @@ class Workdir:
         return self.root / "class_names.json"
 
     @property
+    def training_set(self) -> Path:
+        """The digest of the training set."""
+        return self.root / "training_set.txt"
+
+    @property
     def unreadable(self) -> Path:
         """The image files that were left out."""
         return self.root / "unreadable.txt"
@@ -152,6 +158,23 @@ class Workdir:
         if self.flags.exists():
             raise ValueError(f"Another process has begun a run meanwhile. Received: {self.root}")
 
+    def check_training_set(self, digest: str) -> None:
+        """Raises an error where the training set is not the one that the run began with.
+
+        What a run remembers of every example is kept by the example's place in the training set.
+
+        Args:
+            digest: `gdw_tf.data.NoisyData.training_digest` of the data as they are.
+
+        Raises:
+            ValueError: it is another one.
+        """
+        if self.training_set.exists() and self.training_set.read_text().strip() != digest:
+            raise ValueError(
+                "The training set is no longer the one that the run began with: images or labels "
+                f"came, went or changed. Received: {self.root}"
+            )
+
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """Holds the workdir for this process, until the block or the process ends.
@@ -207,6 +230,10 @@ class Workdir:
     @property
     def _lock(self) -> Path:
         return self.root / "lock"
+
+    def write_training_set(self, digest: str) -> None:
+        """Writes training_set.txt."""
+        files.write_text(self.training_set, f"{digest}\n")
 
     def read_unreadable(self) -> dict[str, str] | None:
         """The image files that were left out, with the reason; `None` if none were looked at."""

@@ -2,7 +2,7 @@
 
 ranking         the evidence of every example that its label is wrong: `rank` and `Audit`
 meta_gradient   what the clean set says of every example at the end of the training
-next_checks     the examples whose verification should help most
+next_checks     the examples to verify next, the least decided ones
 page            the audit as one HTML file, in which a person decides
 sheet           the most suspicious examples as one picture
 tables          the audit as CSV and JSON, and labels corrected by decisions

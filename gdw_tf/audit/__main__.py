@@ -7,8 +7,9 @@ Usage: python -m gdw_tf.audit WORKDIR [--out=DIR]
 DIR, by default WORKDIR/audit, gets audit.csv (every training example, the most suspicious first),
 audit.json (what is mistaken for what, and figures where the truth is known), sheet.png (the most
 suspicious images) and audit.html: the page in which you decide, without a server, and download
-decisions.csv. With --next it gets next.csv and next.html instead: the examples whose verification
-should help most as new meta examples; `gdw_tf.train --meta_add=decisions.csv` takes them. --apply
+decisions.csv. With --next it gets next.csv and next.html instead: examples to verify as new meta
+examples, those that the run is least decided about, class by class; `gdw_tf.train
+--meta_add=decisions.csv` takes them. --apply
 writes the training set with the labels that were decided: FILE.npz, as --dataset=npz takes it, or
 of image files FILE.csv, the table that --dataset=csv takes, and beside it those of the meta and
 test images.
@@ -22,12 +23,12 @@ from pathlib import Path
 import numpy as np
 from absl import flags
 
-from gdw_tf import cli, data, files, methods, run_loading
+from gdw_tf import cli, data, files, methods, run_loading, train_flags
 from gdw_tf.audit.next_checks import next_checks
 from gdw_tf.audit.page import page
 from gdw_tf.audit.ranking import Audit, of_record, rank
 from gdw_tf.audit.sheet import contact_sheet
-from gdw_tf.audit.tables import check_label_file, examples_csv, summary, write_labels
+from gdw_tf.audit.tables import LabelFiles, examples_csv, summary
 from gdw_tf.checks import check_directory
 from gdw_tf.data.verified import read_verified
 from gdw_tf.settings import Settings
@@ -56,6 +57,7 @@ def main(argv: list[str]) -> None:
         if APPLY.value:
             _apply(noisy, settings)
             return
+        workdir.check_training_set(noisy.training_digest())
         out = Path(cli.OUT.value or workdir.root / "audit")
         check_directory("out", out)
         if NEXT.value and NEXT.value > len(noisy.y_train):
@@ -111,8 +113,8 @@ def _write_audit(out: Path, audit: Audit, noisy: data.NoisyData, named: str) -> 
 def _write_next(out: Path, audit: Audit, noisy: data.NoisyData, named: str) -> None:
     chosen = next_checks(audit, NEXT.value)
     lead = (
-        f"The {len(chosen):,} examples whose verification should help most as new meta examples. "
-        "Decide about each, download the decisions, and train with --meta_add=decisions.csv."
+        f"{len(chosen):,} examples to verify as new meta examples: the least decided, class by "
+        "class. Decide about each, download the decisions, and train with --meta_add=decisions.csv."
     )
     files.write_text(out / "next.csv", examples_csv(audit, noisy, chosen), "surrogateescape")
     files.write_text(
@@ -125,11 +127,19 @@ def _write_next(out: Path, audit: Audit, noisy: data.NoisyData, named: str) -> N
 def _apply(noisy: data.NoisyData, settings: Settings) -> None:
     if not cli.OUT.value:
         raise ValueError("Name the file to write. Received: no --out")
-    out = Path(cli.OUT.value)
-    check_label_file(out, noisy)
-    verified = read_verified(str(Path(APPLY.value).expanduser()), noisy)
+    out, decisions = Path(cli.OUT.value), Path(APPLY.value).expanduser()
+    label_files = LabelFiles(out, noisy, settings)
+    places = (place for place in train_flags.locations().values() if isinstance(place, str))
+    of_the_run = [Path(place).expanduser() for place in places]
+    for written in label_files.paths.values():
+        if written.resolve() in {one.resolve() for one in (decisions, *of_the_run)}:
+            raise ValueError(
+                f"What the labels come from must not be written over. Received: out={out}, which "
+                f"writes {written}; allowed: another name."
+            )
+    verified = read_verified(str(decisions), noisy)
     changed = int((noisy.y_train[verified.positions] != verified.labels).sum())
-    flags_to_train = write_labels(out, noisy, verified, with_meta=settings.meta == "clean")
+    flags_to_train = label_files.write(verified)
     print(f"{changed} labels corrected, {len(verified.labels) - changed} confirmed; wrote {out}")
     print(f"python -m gdw_tf.train {shlex.join(flags_to_train)}")
 

@@ -1,13 +1,13 @@
-"""Which training examples to verify next, so that they help most as new meta examples.
+"""Which training examples to verify next as new meta examples: the least decided ones.
 
     margin_i = largest - second largest mean probability of the classes over the training
     of every suggested class in turn, the example of the smallest margin
 
 The record holds what the meta gradient has made of an example in the course of a training: where
 two classes are left with a margin between them that is small, the clean set has not decided it, and
-a person's answer tells the next training something. Examples that are most surely mislabelled are
-of less use: their true class is known without a person. `scripts/checks_table.py` measures this
-rule against others and against as many examples drawn at random.
+a person's answer says something that is not known yet; what is most surely mislabelled is known
+without a person. So much for the idea. What it is worth, against other rules and against as many
+examples drawn at random, `scripts/checks_table.py` measures; docs/audit.md has the figures.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from gdw_tf.checks import check_integer
 
 
 def next_checks(audit: Audit, count: int) -> np.ndarray:
-    """Names the examples whose verification should help most.
+    """Names the examples to verify next.
 
     Args:
         audit: the evidence about N examples.
         count: how many to name, 1 to N.
 
     Returns:
-        Their positions, int64, (count,), in the order of their use; as many of each suggested class
+        Their positions, int64, (count,), the first to verify first; as many of each suggested class
         as there are, as far as the classes have them.
 
     Raises:

@@ -19,7 +19,8 @@ from PIL import Image
 from gdw_tf.audit.ranking import Audit
 from gdw_tf.data import NoisyData
 from gdw_tf.data.digests import digest
-from gdw_tf.data.images import ImageFiles, Images, as_array
+from gdw_tf.data.images import ImageFiles, Images
+from gdw_tf.data.scan import read_image
 from gdw_tf.data.verified import image_name
 
 LARGEST_SIDE = 128
@@ -58,7 +59,11 @@ def page(audit: Audit, noisy: NoisyData, chosen: Sequence[int], *, title: str, l
         "pairs": _pairs(audit.confusions),
         "has_paths": isinstance(noisy.x_train, ImageFiles),
         # The browser keeps decisions by the training set, whatever of it a page shows.
-        "id": digest(audit.given.tobytes(), np.asarray(noisy.numbers).tobytes()).decode(),
+        "id": digest(
+            noisy.training_digest().encode(),
+            np.asarray(noisy.numbers).tobytes(),
+            *(name.encode() + b"\0" for name in noisy.class_names),
+        ).decode(),
         "examples": examples,
     }
     template = resources.files(__package__).joinpath("page.html").read_text(encoding="utf-8")
@@ -80,8 +85,22 @@ def brightest(images: Images) -> int:
 
 
 def thumbnail(images: Images, position: int, white: int) -> Image.Image:
-    """A training image, no larger than `LARGEST_SIDE`, as bright as `white` lets it be."""
-    pixels = as_array(images[position : position + 1])[0]
+    """A training image, no larger than `LARGEST_SIDE`, as bright as `white` lets it be.
+
+    Of a file it is the image as it stands there, not as the network gets it.
+
+    Raises:
+        ValueError: the file cannot be read.
+    """
+    if isinstance(images, ImageFiles):
+        try:
+            pixels = read_image(images.full_path(position))
+        except ValueError as error:
+            raise ValueError(
+                f"An image file can no longer be read: {images.name(position)}: {error}."
+            ) from error
+    else:
+        pixels = images[position]
     pixels = pixels[..., :3] if pixels.shape[-1] >= 3 else pixels[..., :1]
     pixels = np.round(pixels * (255.0 / white)).astype(np.uint8)
     image = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)

@@ -142,7 +142,8 @@ def rank(model: keras.Model, dataset: Any, *, meta_data: Any = None) -> Audit:
         dataset: the training data in the order of their index: `(x, y)`, or a `tf.data.Dataset` of
             batches `(inputs, labels, ...)` of one pass.
         meta_data: the clean set in the same form, to add the examples' meta gradients; left out by
-            default, as they take three passes over the training data.
+            default, as they take another pass over the training data, of a forward and two backward
+            passes of the network.
 
     Returns:
         The evidence, in the order of the data.

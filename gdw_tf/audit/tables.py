@@ -12,8 +12,13 @@ import numpy as np
 
 from gdw_tf import files
 from gdw_tf.audit.ranking import Audit
+from gdw_tf.checks import check_file
 from gdw_tf.data import ImageFiles, NoisyData
-from gdw_tf.data.verified import Verified, image_name
+from gdw_tf.data.images import Images
+from gdw_tf.data.verified import Verified, image_name, joined
+from gdw_tf.settings import Settings, flag_line
+
+_SUFFIXES = {"train": "", "test": "_test", "meta": "_meta"}
 
 
 def examples_csv(audit: Audit, noisy: NoisyData, chosen: Sequence[int]) -> str:
@@ -73,57 +78,94 @@ def summary(audit: Audit, noisy: NoisyData) -> dict[str, Any]:
     }
 
 
-def check_label_file(path: Path, noisy: NoisyData) -> None:
-    """Checks that corrected labels of these data can be written to a file of that name.
+class LabelFiles:
+    """The files that corrected labels of a run are written to.
 
-    Raises:
-        ValueError: they cannot.
-    """
-    allowed = ".csv" if isinstance(noisy.x_train, ImageFiles) else ".npz"
-    if path.suffix != allowed:
-        kind = "image files" if allowed == ".csv" else "images in memory"
-        raise ValueError(
-            f"Corrected labels of {kind} are written to one kind of file. Received: out={path}; "
-            f"allowed: *{allowed}."
-        )
-
-
-def write_labels(path: Path, noisy: NoisyData, verified: Verified, *, with_meta: bool) -> list[str]:
-    """Writes the training set with the verified labels in the place of the given ones.
+    Of images in memory it is one, an archive for `--dataset=npz`. Of image files they are tables
+    for `--dataset=csv`: NAME.csv of the training images, NAME_meta.csv and NAME_test.csv.
 
     Args:
-        path: of images in memory, an archive for `--dataset=npz`; of image files, the table of the
-            training images for `--dataset=csv`, beside which go those of the meta and test images,
-            NAME_meta.csv and NAME_test.csv.
-        noisy: the data.
-        verified: the labels.
-        with_meta: whether the meta set is a clean one, and is written too.
+        path: the archive, or the table of the training images.
+        noisy: the data of the run.
+        settings: of the run.
 
-    Returns:
-        The flags of `gdw_tf.train` that take what was written.
+    Raises:
+        OSError: it cannot be written.
+        ValueError: it is not of the kind that these data are written to.
     """
-    labels = noisy.y_train.copy()
-    labels[verified.positions] = verified.labels
-    parts = {"": (noisy.x_train, labels), "_test": (noisy.x_test, noisy.y_test)}
-    if with_meta and len(noisy.y_meta):
-        parts["_meta"] = (noisy.x_meta, noisy.y_meta)
-    if not isinstance(noisy.x_train, ImageFiles):
+
+    def __init__(self, path: Path, noisy: NoisyData, settings: Settings) -> None:
+        self._path, self._noisy, self._settings = path, noisy, settings
+        self._in_files = isinstance(noisy.x_train, ImageFiles)
+        allowed = ".csv" if self._in_files else ".npz"
+        if path.suffix != allowed:
+            kind = "image files" if self._in_files else "images in memory"
+            raise ValueError(
+                f"Corrected labels of {kind} are written to one kind of file. Received: "
+                f"out={path}; allowed: *{allowed}."
+            )
+        for file in self.paths.values():
+            check_file("out", file)
+
+    @property
+    def paths(self) -> dict[str, Path]:
+        """The files, by the part of the data: `train`, and of image files `test` and `meta`."""
+        if not self._in_files:
+            return {"train": self._path}
+        return {
+            part: self._path.with_name(f"{self._path.stem}{_SUFFIXES[part]}{self._path.suffix}")
+            for part in self._parts(self._noisy.y_train)
+        }
+
+    def write(self, verified: Verified) -> list[str]:
+        """Writes the training set with the verified labels in the place of the given ones.
+
+        A meta set that was taken out of the training set with the labels given is a part of it
+        again; one that was chosen of the training images is still.
+
+        Returns:
+            The flags of `gdw_tf.train` that take what was written.
+        """
+        labels = self._noisy.y_train.copy()
+        labels[verified.positions] = verified.labels
+        parts = self._parts(labels)
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        flags = self._write_tables(parts) if self._in_files else self._write_archive(parts)
+        if self._settings.meta != "clean":
+            flags.append(f"--meta={self._settings.meta}")
+        return flags
+
+    def _parts(self, labels: np.ndarray) -> dict[str, tuple[Images, np.ndarray]]:
+        noisy, meta = self._noisy, self._settings.meta
+        training = noisy.x_train, labels
+        if meta == "noisy":
+            training = joined(noisy.x_train, noisy.x_meta), np.concatenate([labels, noisy.y_meta])
+        parts = {"train": training, "test": (noisy.x_test, noisy.y_test)}
+        if meta == "clean" and len(noisy.y_meta):
+            parts["meta"] = noisy.x_meta, noisy.y_meta
+        return parts
+
+    def _write_archive(self, parts: dict[str, tuple[Images, np.ndarray]]) -> list[str]:
         arrays = {
-            f"{key}{part}": pair[place]
+            f"{key}{_SUFFIXES[part]}": pair[place]
             for part, pair in parts.items()
             for place, key in enumerate("xy")
         }
-        with files.written_aside(path) as aside, aside.open("wb") as file:
-            np.savez(file, **arrays)
-        return ["--dataset=npz", f"--data_file={path}"]
-    flags = ["--dataset=csv", f"--data_dir={noisy.x_train.root}"]
-    for part, (images, classes) in parts.items():
-        table = path.with_name(f"{path.stem}{part}{path.suffix}")
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(["path", "label"])
-        for position, label in enumerate(classes):
-            writer.writerow([images.name(position), noisy.class_names[label]])
-        files.write_text(table, text.getvalue(), "surrogateescape")
-        flags.append(f"--{part.removeprefix('_') or 'train'}_csv={table}")
-    return flags
+        names = np.array(self._noisy.class_names)
+        with files.written_aside(self._path) as aside, aside.open("wb") as file:
+            np.savez(file, **arrays, class_names=names)
+        return ["--dataset=npz", f"--data_file={self._path}"]
+
+    def _write_tables(self, parts: dict[str, tuple[Images, np.ndarray]]) -> list[str]:
+        noisy = self._noisy
+        size = flag_line("image_size", noisy.x_train.image_size)
+        flags = ["--dataset=csv", f"--data_dir={noisy.x_train.root}", size]
+        for part, (images, classes) in parts.items():
+            text = io.StringIO()
+            writer = csv.writer(text, lineterminator="\n")
+            writer.writerow(["path", "label"])
+            for position, label in enumerate(classes):
+                writer.writerow([images.name(position), noisy.class_names[label]])
+            files.write_text(self.paths[part], text.getvalue(), "surrogateescape")
+            flags.append(f"--{part}_csv={self.paths[part]}")
+        return flags

@@ -25,7 +25,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from gdw_tf.checks import check_integer, check_labels, check_rate
-from gdw_tf.data.images import Images
+from gdw_tf.data.digests import digest
+from gdw_tf.data.images import ImageFiles, Images
 from gdw_tf.data.imbalance import check_factor, check_kind, imbalanced_indices
 from gdw_tf.data.meta_split import KINDS as META_KINDS
 from gdw_tf.data.meta_split import balanced_subset, choose_meta, split_meta
@@ -90,6 +91,17 @@ class NoisyData:
         if self.train_numbers is None:
             return np.arange(len(self.y_train))
         return self.train_numbers
+
+    def training_digest(self) -> str:
+        """What tells this training set from others: a digest of the images and the labels given.
+
+        Images in files count by their paths, not by what stands in them.
+        """
+        if isinstance(self.x_train, ImageFiles):
+            images = b"\0".join(self.x_train.paths.tolist())
+        else:
+            images = np.ascontiguousarray(self.x_train).view(np.uint8).data
+        return digest(images, np.asarray(self.y_train, np.int64).tobytes()).decode()
 
     @property
     def noise_rate(self) -> float | None:

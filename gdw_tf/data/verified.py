@@ -142,7 +142,7 @@ def with_verified(noisy: NoisyData, verified: Verified) -> NoisyData:
         y_train=noisy.y_train[left],
         y_true=None if truth is None else truth[left],
         train_numbers=noisy.numbers[left],
-        x_meta=_joined(noisy.x_meta, noisy.x_train[verified.positions]),
+        x_meta=joined(noisy.x_meta, noisy.x_train[verified.positions]),
         y_meta=np.concatenate([noisy.y_meta, verified.labels]),
         y_meta_true=None
         if noisy.y_meta_true is None
@@ -155,7 +155,8 @@ def with_verified(noisy: NoisyData, verified: Verified) -> NoisyData:
     )
 
 
-def _joined(one: Images, other: Images) -> Images:
+def joined(one: Images, other: Images) -> Images:
+    """Images after others of the same kind and shape; files of the same root."""
     if isinstance(one, np.ndarray):
         return np.concatenate([one, other])
     return ImageFiles(one.root, np.concatenate([one.paths, other.paths]), one.image_size)

@@ -52,14 +52,7 @@ def _read_arguments(names: list[str], out: Path) -> list[run_loading.Workdir]:
     """
     if not names:
         raise ValueError("Name one or more workdirs. Received: none; allowed: directories of runs.")
-    allowed = [flag.name for flag in train_flags.LOCATIONS]
-    of_training = [flag for holders in train_flags.GROUPS.values() for flag in holders]
-    others = [flag for flag in of_training if flag.present and flag.name not in allowed]
-    if others:
-        raise ValueError(
-            f"A run has its own settings. Received: {others[0].name}={others[0].value}; allowed: "
-            f"where the data are ({', '.join(allowed)})."
-        )
+    run_loading.check_flags_of_run()
     if out.is_dir():
         raise ValueError(f"out must be a file. Received: out={out}, a directory")
     check_directory("out", out.parent)

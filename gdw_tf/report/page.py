@@ -18,6 +18,10 @@ from gdw_tf.report.runs import ReportedRun
 from gdw_tf.train import LAST_EPOCHS
 
 _TABLE, _CLASSES, _RUNS = "table", "per_class", "runs"
+_TASK = (
+    *("dataset", "human_labels", "noise", "noise_rate", "noise_file"),
+    *("imbalance", "imbalance_factor", "train_examples"),
+)
 
 
 def page(groups: Sequence[Group], figures: Sequence[Figure], command: str) -> str:
@@ -106,20 +110,26 @@ def _data_of(groups: Sequence[Group]) -> str:
 def _lead(groups: Sequence[Group]) -> str:
     """The first sentences: on what the runs were trained, and which was best."""
     noises = dict.fromkeys(
-        f"{one.noise} noise"
+        ("labels as they come" if one.noise == "none" else f"{one.noise} noise")
+        + (f" ({one.human_labels})" if one.human_labels else "")
         + (f" at rate {one.noise_rate:g}" if one.noise_rate else "")
         + (f", imbalance factor {one.imbalance_factor:g}" if one.imbalance_factor < 1 else "")
         for one in (group.settings for group in groups)
     )
     said = [f"Trained with {'; '.join(noises)}."]
     reached = [group.row for group in groups if group.row.accuracies]
-    if len(reached) > 1 and len(noises) == 1 and len({one.settings.dataset for one in groups}) == 1:
+    if len(reached) > 1 and len(set(map(_task, groups))) == 1:
         best = max(reached, key=lambda row: row.mean)
         said.append(
             f"Highest test accuracy: {best.name} with {percent(best)} % (mean of the last "
             f"{LAST_EPOCHS} epochs)."
         )
     return f"<p>{_(' '.join(said))}</p>"
+
+
+def _task(group: Group) -> tuple:
+    """What says which training and test set a group has, but for the seed."""
+    return tuple(getattr(group.settings, name) for name in _TASK)
 
 
 def _comparison(groups: Sequence[Group]) -> str:
@@ -167,16 +177,16 @@ def _nothing() -> str:
 
 
 def _class_tables(groups: Sequence[Group]) -> str:
-    """For each data set a table: a row a class, a column a group."""
+    """For each training set but for its seed a table: a row a class, a column a group."""
     of_data: dict[tuple, list[Group]] = {}
     for group in groups:
         names = [run.class_names for run in group.shown if run.confusion is not None]
         if names:
-            of_data.setdefault(names[0], []).append(group)
+            of_data.setdefault((names[0], _task(group)), []).append(group)
     if not of_data:
         return '<p class="missing">There is no checkpoint whose test images could be looked at.</p>'
     tables = []
-    for names, members in of_data.items():
+    for (names, _task_of_them), members in of_data.items():
         accuracies = [
             per_class([run for run in group.shown if run.confusion is not None])
             for group in members

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import tensorflow as tf
 
 from gdw_tf import data, experiment, run_loading, train_flags
 from gdw_tf.checks import one_line
@@ -83,7 +84,7 @@ class ReportedRun:
 
 
 class Reader:
-    """Reads runs one after another; runs on the same data read these once."""
+    """Reads runs one after another; of runs on the same data in a row, these are read once."""
 
     def __init__(self) -> None:
         self._read: tuple[Any, Source] | None = None
@@ -92,7 +93,8 @@ class Reader:
         """Reads a run.
 
         Raises:
-            ValueError: its flags are not those of a run.
+            ValueError: its flags are not those of a run, or its summary is broken.
+            flags.Error: one of its flags has a value that there is not.
         """
         missing: dict[str, str] = {}
         with run_loading.flags_of(workdir):
@@ -106,7 +108,7 @@ class Reader:
             metrics=read_metrics(workdir.metrics),
             summary=_summary(workdir),
             curve=_curve(workdir, settings, missing),
-            weights=_weights(model, noisy, settings, missing),
+            weights=_weights(workdir, model, noisy, settings, missing),
             confusion=_confusion(model, noisy, missing),
             class_names=() if noisy is None else noisy.class_names,
             class_counts=() if noisy is None else tuple(noisy.class_counts),
@@ -124,9 +126,8 @@ class Reader:
         try:
             if self._read is None or self._read[0] != key:
                 self._read = key, experiment.load_source(settings, **locations)
-            source = data.without(self._read[1], workdir.read_unreadable() or ())
-            return experiment.prepare_data(settings, source)
-        except (OSError, ValueError) as error:
+            return run_loading.data_from(self._read[1], workdir, settings)
+        except (OSError, TypeError, ValueError, tf.errors.OpError) as error:
             missing[TEST] = missing[RECORD] = f"its data cannot be read ({one_line(error)})"
             return None
 
@@ -173,7 +174,11 @@ def _confusion(
     if classes != noisy.num_classes:
         missing[TEST] = f"it was trained for {classes} classes, its data are {noisy.num_classes}"
         return None
-    return confusion(model, noisy)
+    try:
+        return confusion(model, noisy)
+    except tf.errors.OpError as error:
+        missing[TEST] = f"its test images cannot be read ({one_line(error)})"
+        return None
 
 
 def _summary(workdir: Workdir) -> dict[str, Any] | None:
@@ -214,7 +219,11 @@ def _curve(
 
 
 def _weights(
-    model: Method | None, noisy: NoisyData | None, settings: Settings, missing: dict[str, str]
+    workdir: Workdir,
+    model: Method | None,
+    noisy: NoisyData | None,
+    settings: Settings,
+    missing: dict[str, str],
 ) -> Weights | None:
     if not by_name(settings.method).has_class_weights:
         missing[RECORD] = "the method gives its examples no weights"
@@ -231,6 +240,11 @@ def _weights(
                 *record.probabilities.shape, len(noisy.y_train), noisy.num_classes
             )
         )
+        return None
+    try:
+        workdir.check_training_set(noisy.training_digest())
+    except ValueError as error:
+        missing[RECORD] = str(error)
         return None
     visited = record.visits > 0
     if not visited.any():

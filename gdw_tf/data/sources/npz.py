@@ -5,6 +5,7 @@
     x, y              training images and their labels, as they are, noise and all
     x_meta, y_meta    a small clean set, if there is one
     x_test, y_test    test images and their true labels
+    class_names       the name of each class, strings, if they have names
 
 Images are uint8, shape (N, height, width, channels) or (N, height, width); labels are class
 indices, shape (N,). `numpy.savez` writes such a file. Mean and standard deviation are those of the
@@ -20,7 +21,7 @@ import zlib
 
 import numpy as np
 
-from gdw_tf.checks import check_labels
+from gdw_tf.checks import check_labels, is_printable
 from gdw_tf.data.images import resize
 from gdw_tf.data.memory import physical_memory
 from gdw_tf.data.sources.files import check_every_class
@@ -52,14 +53,14 @@ def load_npz(
 
     Returns:
         The data set. Its classes are 0 to the highest label of the training images, and their names
-        these numbers; the labels are not known to be true; the clean set, if any, is the meta
-        set.
+        these numbers where it has no others; the labels are not known to be true; the clean set, if
+        any, is the meta set.
 
     Raises:
         OSError: If the file cannot be read.
         TypeError: If labels are not integers.
-        ValueError: If no file is named, an array is missing, not as it should be or too large, or
-            a class has no training image.
+        ValueError: If no file is named, an array is missing, not as it should be or too large, a
+            class has no training image, or names are not one for each class.
     """
     del data_dir, download
     if data_file is None:
@@ -77,7 +78,7 @@ def load_npz(
         )
     # As every class has a training image, there are no more classes than these.
     y_train = check_labels("y", parts["train"][1], max(2, parts["train"][1].size))
-    class_names = tuple(map(str, range(max(2, 1 + y_train.max()))))
+    class_names = _class_names(arrays.get("class_names"), max(2, int(1 + y_train.max())))
     check_every_class(y_train, class_names)
     labels = {
         part: check_labels(f"y{_SUFFIXES[part]}", y, len(class_names))
@@ -106,9 +107,13 @@ def _read(data_file: str) -> dict[str, np.ndarray]:
         if not zipfile.is_zipfile(file):
             raise ValueError(f"This is no archive of numpy.savez. Received: {data_file}.")
     try:
-        _check_size(data_file, {f"{name}.npy" for name in names})
+        _check_size(data_file, {f"{name}.npy" for name in (*names, "class_names")})
         with np.load(data_file, allow_pickle=False) as archive:
-            arrays = {name: np.asarray(archive[name]) for name in names if name in archive}
+            arrays = {
+                name: np.asarray(archive[name])
+                for name in (*names, "class_names")
+                if name in archive
+            }
             found = ", ".join(archive)
     except _DAMAGED as error:
         raise ValueError(
@@ -122,6 +127,19 @@ def _read(data_file: str) -> dict[str, np.ndarray]:
             f"{', '.join(missing)}."
         )
     return arrays
+
+
+def _class_names(names: np.ndarray | None, count: int) -> tuple[str, ...]:
+    """The names of the classes; their numbers where there are none."""
+    if names is None:
+        return tuple(map(str, range(count)))
+    found = tuple(names.tolist()) if names.ndim == 1 and names.dtype.kind == "U" else ()
+    if len(set(found)) != count or len(found) != count or not all(map(is_printable, found)):
+        raise ValueError(
+            f"class_names must be different lines of text, one for each class. Received: "
+            f"{names.dtype} of shape {names.shape}; allowed: {count} strings."
+        )
+    return found
 
 
 def _check_size(data_file: str, members: set[str]) -> None:
