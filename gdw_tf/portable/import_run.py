@@ -20,11 +20,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from absl import flags
 
-from gdw_tf import cli, experiment, files, provenance, run_loading, train, train_flags
+from gdw_tf import cli, experiment, files, provenance, run_loading, train_flags
 from gdw_tf.data import NoisyData, describe
 from gdw_tf.methods import Method
 from gdw_tf.portable import pure
 from gdw_tf.settings import Settings, differences, flag_line, flag_lines
+from gdw_tf.summary import counts, summarize
 from gdw_tf.workdir import Workdir
 
 RESULTS = flags.DEFINE_string(
@@ -194,6 +195,6 @@ def _finish(
 ) -> None:
     """Writes what a complete run has beside: the SavedModel and the summary."""
     model.export(str(workdir.export), verbose=False, class_names=noisy.class_names)
-    summary = train.summarize(settings, noisy, workdir.rows()) | train.counts(model)
+    summary = summarize(settings, noisy, workdir.rows()) | counts(model)
     workdir.write_summary({"made_by": made_by} | summary | {"ran_on": results.device})
     print(f"test accuracy {100 * summary['final_accuracy']:.2f} %")

@@ -13,7 +13,7 @@ import numpy as np
 from gdw_tf.report.figures import Bars, Figure, Lines, Matrix, Panel, Series
 from gdw_tf.report.groups import Group
 from gdw_tf.report.runs import CURVES, RECORD, TEST, ReportedRun
-from gdw_tf.train import LAST_EPOCHS
+from gdw_tf.summary import LAST_EPOCHS
 
 CLEAN, WRONG, ALL = "right labels", "wrong labels", "all labels"
 TRUE, OTHERS = "true class behind a wrong label", "other classes"

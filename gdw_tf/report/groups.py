@@ -12,7 +12,7 @@ from gdw_tf import methods
 from gdw_tf.comparison import Row, row_of
 from gdw_tf.report.runs import ReportedRun
 from gdw_tf.settings import Settings, resolve
-from gdw_tf.train import LAST_EPOCHS
+from gdw_tf.summary import LAST_EPOCHS
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -15,7 +15,7 @@ from gdw_tf.report.charts import per_class
 from gdw_tf.report.figures import Figure
 from gdw_tf.report.groups import Group
 from gdw_tf.report.runs import ReportedRun
-from gdw_tf.train import LAST_EPOCHS
+from gdw_tf.summary import LAST_EPOCHS
 
 _TABLE, _CLASSES, _RUNS = "table", "per_class", "runs"
 _TASK = (

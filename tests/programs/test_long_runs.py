@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import pytest
 
-from gdw_tf import train as train_program
+from gdw_tf import fitting
 
 EPOCHS, STEPS = 50, 100
 WARM_UP = 10  # epochs
@@ -36,9 +36,9 @@ class Held(NamedTuple):
 @pytest.mark.nightly
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_nothing_grows_over_five_thousand_steps_with_all_callbacks(train, tmp_path, monkeypatch):
-    of_program, held = train_program._callbacks, []
+    of_program, held = fitting._callbacks, []
     note = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: held.append(Held.now()))
-    monkeypatch.setattr(train_program, "_callbacks", lambda *a: [*of_program(*a), note])
+    monkeypatch.setattr(fitting, "_callbacks", lambda *a: [*of_program(*a), note])
     workdir = tmp_path / "run"
     flags = (f"--epochs={EPOCHS}", f"--steps_per_epoch={STEPS}", "--batch_size=10", "--memory=0.7")
     finished = train(workdir, *flags, "--on_non_finite=rollback")
