@@ -98,6 +98,52 @@ def test_decisions_correct_labels_that_training_takes(finished_run, tmp_path, ru
     assert trained.code == 0, trained.err
 
 
+@pytest.mark.parametrize("name", ["decisions.npz", "own.npz"])
+def test_nothing_that_labels_come_from_is_written_over(name, tmp_path, run_program):
+    noisy = training_set()
+    own, decisions = tmp_path / "own.npz", tmp_path / "decisions.npz"  # a table, whatever its name
+    np.savez(
+        own,
+        **{"x": noisy.x_train, "y": noisy.y_train, "x_meta": noisy.x_meta, "y_meta": noisy.y_meta},
+        **{"x_test": noisy.x_test[:50], "y_test": noisy.y_test[:50]},
+        class_names=[f"digit {number}" for number in range(10)],
+    )
+    trained = run_program(
+        *("train", "--dataset=npz", f"--data_file={own}", "--network=small_cnn", "--epochs=1"),
+        f"--workdir={tmp_path / 'run'}",
+    )
+    assert trained.code == 0, trained.err
+    decisions.write_text("index,label\n3,digit 7\n")
+    before = [path.read_bytes() for path in (own, decisions)]
+    arguments = ("audit", str(tmp_path / "run"), f"--apply={decisions}")
+    refused = run_program(*arguments, f"--out={tmp_path / name}")
+    assert refused.code == 2 and "must not be written over" in refused.err
+    assert [path.read_bytes() for path in (own, decisions)] == before
+    assert run_program(*arguments, f"--out={tmp_path / 'new/corrected.npz'}").code == 0
+    with np.load(tmp_path / "new/corrected.npz") as arrays:
+        assert arrays["class_names"].tolist()[3] == "digit 3"
+        assert arrays["y"][3] == 7
+
+
+def test_a_noisy_meta_set_is_training_data_again(tmp_path, train, run_program):
+    assert train(tmp_path / "run", "--meta=noisy", "--epochs=1").code == 0
+    trained = Workdir(tmp_path / "run").checkpoints.latest().load()
+    decisions = tmp_path / "decisions.csv"
+    decisions.write_text("index,label\n3,7\n")
+    out = tmp_path / "corrected.npz"
+    applied = run_program("audit", str(tmp_path / "run"), f"--apply={decisions}", f"--out={out}")
+    assert applied.code == 0 and "--meta=noisy" in applied.out
+    with np.load(out) as arrays:
+        assert "x_meta" not in arrays
+        assert len(arrays["x"]) == len(trained.training_record.visits) + 20
+
+
+def test_a_run_has_its_own_settings(finished_run, run_program):
+    refused = run_program("audit", str(finished_run), "--seed=1")
+    assert refused.code == 2
+    assert "A run has its own settings. Received: seed=1" in refused.err
+
+
 def test_verified_examples_join_the_meta_set_of_the_next_run(
     finished_run, tmp_path, train, run_program
 ):
@@ -132,6 +178,12 @@ def test_a_run_without_a_record_is_asked_as_it_is_now(tmp_path, train, run_progr
 
 def _named(row):
     return f"{row['index']},{row['image']},{row['given']}"
+
+
+def _kind(row, label):
+    if label == row["given"]:
+        return "keep"
+    return "accept" if label == row["suggested"] else "other"
 
 
 NAMES = ("</script><b>", 'a "quoted", name', "naïve")
@@ -195,7 +247,7 @@ def test_own_images_from_training_to_corrected_labels(folder, tmp_path, run_prog
     # What is gone since the training is told in one line.
     refused = run_program("audit", str(workdir))
     assert refused.code == 2
-    assert "record of 36 training examples" in refused.err
+    assert "no longer the one that the run began with" in refused.err
 
 
 def test_a_page_of_a_thousand_classes_is_drawn(tmp_path, browser):
@@ -286,12 +338,27 @@ def test_a_person_decides_in_the_page(audited, browser, tmp_path):
         "index,image,given,decision,label",
         f"{_named(rows[0])},accept,{rows[0]['suggested']}",
         f"{_named(rows[1])},keep,{rows[1]['given']}",
-        f"{_named(rows[2])},other,5",
-        f"{_named(rows[4])},other,2",
+        f"{_named(rows[2])},{_kind(rows[2], '5')},5",
+        f"{_named(rows[4])},{_kind(rows[4], '2')},2",
     ]
 
+    # What another page about the same training set has decided meanwhile is kept, and comes along.
+    browser.execute_script(
+        """
+        const stored = JSON.parse(localStorage.getItem(key));
+        stored["9999"] = { label: 1, given: 0, name: "elsewhere", suggested: 1 };
+        localStorage.setItem(key, JSON.stringify(stored));
+        """
+    )
+    cards()[5].send_keys("k")
+    assert progress() == "5 of 40 decided, 1 not on this page"
+    table = browser.execute_script("return decisionsAsCsv()").split()
+    assert table[-2:] == [f"{_named(rows[5])},keep,{rows[5]['given']}", "9999,elsewhere,0,accept,1"]
+    browser.execute_script("decisions = {}; store(); data.examples.forEach(paint); count()")
+    cards()[5].send_keys("k")
+
     Select(browser.find_element(By.ID, "state")).select_by_value("open")
-    assert len(cards()) == 36
+    assert len(cards()) == 39
     Select(browser.find_element(By.ID, "state")).select_by_value("all")
     given, suggested = rows[0]["given"], rows[0]["suggested"]
     Select(browser.find_element(By.ID, "given")).select_by_visible_text(given)
