@@ -109,14 +109,14 @@ def audit_rows(name: str, contender: str, run: Run) -> Iterator[Row]:
     found = audit.is_suspicious
     yield _row(name, f"audit by {contender}", audit.score, found, noisy)
 
-    def others(values: np.ndarray) -> np.ndarray:
-        return np.where(np.eye(noisy.num_classes, dtype=bool)[noisy.y_train], -np.inf, values)
-
-    margin = others(audit.probabilities).max(axis=1) - (1.0 - audit.score)
+    is_given = np.eye(noisy.num_classes, dtype=bool)[noisy.y_train]
+    of_given = audit.probabilities[is_given]
+    yield _row(name, f"{contender}: 1 - mean probability of the label", -of_given, found, noisy)
+    margin = np.where(is_given, -np.inf, audit.probabilities).max(axis=1) - of_given
     yield _row(name, f"{contender}: margin of mean probabilities", margin, found, noisy)
     if audit.class_weights is not None:
-        of_given = np.take_along_axis(audit.class_weights, noisy.y_train[:, np.newaxis], axis=1)
-        yield _row(name, f"{contender}: mean weight on the label", -of_given[:, 0], found, noisy)
+        weight = audit.class_weights[is_given]
+        yield _row(name, f"{contender}: mean weight on the label", -weight, found, noisy)
     training, meta = (noisy.x_train, noisy.y_train), (noisy.x_meta, noisy.y_meta)
     at_end = rank(model.classifier, training, meta_data=meta)
     yield _row(

@@ -1,7 +1,10 @@
 """The evidence that a label is wrong: what the training made of it, in the mean over its steps.
 
-    score      1 - mean over the visits of p(given label)       0 for a sure label, up to 1
+    score      q / (q + mean of p(given label)), q the largest mean of p of another class
     suggested  argmax over the classes of the mean of p
+
+The means are over the visits. The score, 0 for a sure label, up to 1, says how probable the other
+class is of these two; above one half, it is the one that is suggested.
 
 p is what the classifier answered in the training step, before it learned from the example's label
 once more. A network fits right labels first, and one that is trained by GDW is kept from fitting
@@ -55,9 +58,11 @@ class Audit:
 
     @functools.cached_property
     def score(self) -> np.ndarray:
-        """How likely the label given is wrong, 0 to 1, (N,): 1 - its mean probability."""
-        of_given = np.take_along_axis(self.probabilities, self.given[:, np.newaxis], axis=1)
-        return 1.0 - of_given[:, 0]
+        """How likely the label given is wrong, 0 to 1, (N,): of it and the best other class."""
+        is_given = np.arange(self.probabilities.shape[1]) == self.given[:, np.newaxis]
+        of_given = self.probabilities[is_given]
+        of_other = np.where(is_given, 0.0, self.probabilities).max(axis=1)
+        return of_other / (of_other + of_given)
 
     @functools.cached_property
     def suggested(self) -> np.ndarray:

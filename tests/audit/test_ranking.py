@@ -26,7 +26,7 @@ def by_hand():
 
 
 def test_score_suggestion_and_order(by_hand):
-    np.testing.assert_allclose(by_hand.score, [0.3, 0.7, 0.9, 0.5])
+    np.testing.assert_allclose(by_hand.score, [2 / 9, 6 / 9, 8 / 9, 4 / 9])
     assert by_hand.suggested.tolist() == [0, 0, 2, 1]
     assert by_hand.order.tolist() == [2, 1, 3, 0]
     assert by_hand.is_suspicious.tolist() == [False, True, True, False]

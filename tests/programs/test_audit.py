@@ -49,7 +49,9 @@ def test_every_example_is_listed_with_its_evidence(audited, finished_run):
         index = int(row["index"])
         assert int(row["given"]) == noisy.y_train[index]
         assert int(row["true"]) == noisy.y_true[index]
-        expected = 1 - record.probabilities[index, noisy.y_train[index]]
+        of_given = record.probabilities[index, noisy.y_train[index]]
+        of_other = np.delete(record.probabilities[index], noisy.y_train[index]).max()
+        expected = of_other / (of_other + of_given)
         assert float(row["score"]) == pytest.approx(expected, abs=1e-6)
         assert int(row["suggested"]) == record.probabilities[index].argmax()
 
