@@ -34,5 +34,5 @@ print(f"Python {platform.python_version()}, TensorFlow {tensorflow.__version__},
 }
 
 cd "$repository"
-test_end oldest "${PYTHON_OLDEST:-python3.10}" 'tensorflow==2.18.*' 'keras==3.10.*' -- "$@"
+test_end oldest "${PYTHON_OLDEST:-python3.10}" 'tensorflow==2.20.*' 'keras==3.10.*' -- "$@"
 test_end newest "${PYTHON_NEWEST:-python3.13}" -- "$@"
