@@ -8,7 +8,8 @@ training labels is replaced by the label of the next package. The model takes ra
 words is its first layer, and so goes with it when it is saved.
 
 Adam's rate is not that of a step of gradient descent, so `virtual_lr` says how far GDW's virtual
-step goes.
+step goes. With `meta_weight` GDW trains on the clean sentences, too; with `pair_memory` it
+remembers which labels are mistaken for which.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ FLAGS = [NOISE_RATE, NUM_META, EPOCHS, STEPS, SEED]
 PACKAGES = ("asyncio", "email", "http", "importlib", "logging", "unittest", "xml", "_pydecimal.py")
 NUM_TEST = 400
 WORDS, LENGTH, WIDTH = 4000, 40, 64
+OPTIONS = {"virtual_lr": 0.1, "meta_weight": 0.1, "pair_memory": 0.99}
 
 
 def paragraphs(package: Path) -> list[str]:
@@ -90,7 +92,7 @@ def main(argv: list[str]) -> None:
 
     for name, method in (("CE", gdw_tf.CE), ("GDW", gdw_tf.GDW)):
         keras.utils.set_random_seed(SEED.value)
-        options = {"virtual_lr": 0.1} if name == "GDW" else {}
+        options = OPTIONS if name == "GDW" else {}
         model = method(transformer(x[train]), **options)
         model.compile(optimizer=keras.optimizers.Adam(1e-3), metrics=["accuracy"])
         model.fit(
