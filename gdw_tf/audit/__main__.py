@@ -9,10 +9,9 @@ audit.json (what is mistaken for what, and figures where the truth is known), sh
 suspicious images) and audit.html: the page in which you decide, without a server, and download
 decisions.csv. With --next it gets next.csv and next.html instead: examples to verify as new meta
 examples, those that the run is least decided about, class by class; `gdw_tf.train
---meta_add=decisions.csv` takes them. --apply
-writes the training set with the labels that were decided: FILE.npz, as --dataset=npz takes it, or
-of image files FILE.csv, the table that --dataset=csv takes, and beside it those of the meta and
-test images.
+--meta_add=decisions.csv` takes them. --apply writes the training set with the labels that were
+decided: FILE.npz, as --dataset=npz takes it, or of image files FILE.csv, the table that
+--dataset=csv takes, and beside it those of the meta and test images.
 """
 
 from __future__ import annotations

@@ -186,7 +186,7 @@ def _class_tables(groups: Sequence[Group]) -> str:
     if not of_data:
         return '<p class="missing">There is no checkpoint whose test images could be looked at.</p>'
     tables = []
-    for (names, _task_of_them), members in of_data.items():
+    for (names, _same_task), members in of_data.items():
         accuracies = [
             per_class([run for run in group.shown if run.confusion is not None])
             for group in members
