@@ -78,6 +78,8 @@ def main(argv: list[str]) -> None:
         if done == settings.epochs:
             made_by = description.get("exported_by", provenance.made_by())
             _finish(Workdir(aside), results, model, noisy, settings, made_by)
+        with cli.user_errors():  # a run may have begun there meanwhile, which is not to be replaced
+            workdir.check(settings, resume=False)
     print(f"imported {done} of {settings.epochs} epochs into {train_flags.WORKDIR.value}")
 
 

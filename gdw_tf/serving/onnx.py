@@ -88,5 +88,6 @@ def load(path: Path) -> Served:
         return dict(zip(names, session.run(names, {images.name: batch}), strict=True))
 
     class_names = json.loads(session.get_modelmeta().custom_metadata_map[_NAMES])
-    dtype = images.type.removeprefix("tensor(").removesuffix(")")
+    kind = images.type.removeprefix("tensor(").removesuffix(")")
+    dtype = {"float": "float32", "double": "float64"}.get(kind, kind)
     return Served(tuple(images.shape[1:]), dtype, tuple(class_names), answer)

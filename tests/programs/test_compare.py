@@ -106,6 +106,7 @@ def test_a_complete_comparison_is_not_run_again(compared):
         (["--methods=gdw:clip=-1"], "clip=-1"),
         (["--methods=ce,ce"], "methods must be different ones. Received: methods=ce,ce"),
         (["--seeds=one"], "Received: one; allowed: 0,1,2"),
+        (["--seeds=0,00"], "seeds must be different ones. Received: 0,00"),
         (["--jobs=0"], "jobs"),
         (["--methods=ce_early_stopping", "--meta=pseudo"], "there from the start. Received: meta"),
         (["--strategy=multi_worker"], "on one machine. Received: strategy=multi_worker"),

@@ -8,6 +8,7 @@ import signal
 import sys
 
 import numpy as np
+import PIL.Image
 import pytest
 
 from gdw_tf import callbacks
@@ -190,3 +191,27 @@ def test_clocks_of_several_workers_are_not_asked(train, tmp_path):
     finished = train(tmp_path / "run", "--strategy=multi_worker", "--checkpoint_minutes=5")
     assert finished.code == 2
     assert "checkpoint_minutes=5, strategy=multi_worker" in last_line(finished)
+
+
+def test_a_run_does_not_go_on_with_another_training_set(tmp_path, run_program):
+    root, workdir = tmp_path / "images", tmp_path / "run"
+    for part, count in (("train", 6), ("meta", 2), ("test", 2)):
+        for name in ("cat", "dog"):
+            (root / part / name).mkdir(parents=True)
+            for number in range(count):
+                pixels = np.random.default_rng(number).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+                pixels[0, 0] = len(part), len(list(root.rglob("*.png"))), 0  # none is there twice
+                PIL.Image.fromarray(pixels).save(root / part / name / f"{number}.png")
+    flags = (
+        *("train", "--dataset=folder", f"--data_dir={root}", "--image_size=8,8", "--epochs=1"),
+        *("--network=small_cnn", "--batch_size=4", f"--workdir={workdir}"),
+    )
+    assert run_program(*flags).code == 0
+    before = (workdir / "metrics.csv").read_bytes()
+    (root / "train/cat/3.png").rename(root / "train/dog/moved.png")
+    refused = run_program(*flags, "--resume")
+    assert refused.code == 2
+    assert "no longer the one that the run began with" in refused.err
+    assert (workdir / "metrics.csv").read_bytes() == before
+    (root / "train/dog/moved.png").rename(root / "train/cat/3.png")
+    assert run_program(*flags, "--resume").code == 0

@@ -278,3 +278,29 @@ def test_where_no_image_can_be_read_the_exit_code_is_2(tmp_path, pictures):
     assert "cannot be read: " in finished.err
     assert finished.err.splitlines()[-1] == "error: No image can be read. Received: 1 files"
     assert finished.out == "" and not table.exists()
+
+
+@pytest.mark.parametrize("format", serving.FORMATS)
+@pytest.mark.parametrize(
+    ("shape", "dtype", "message"),
+    [
+        ((8, 8, 3), "float32", "a model of float32 images, whose range is not known"),
+        ((None, None, 3), "uint8", "no classifier of images of one size"),
+    ],
+    ids=["floats", "of any size"],
+)
+def test_other_models_than_of_pixels_of_one_size_are_refused(
+    format, shape, dtype, message, tmp_path
+):
+    if format == "onnx":
+        pytest.importorskip("tf2onnx", reason="ONNX is not installed: pip install .[onnx]")
+    images = keras.Input(shape, dtype=dtype)
+    x = keras.layers.Rescaling(1 / 255)(images)
+    x = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(4, 3)(x))
+    classifier = keras.Model(images, keras.layers.Dense(3)(x))
+    path = tmp_path / f"model{serving.suffix(format)}"
+    serving.write(classifier, path, format)
+    PIL.Image.new("RGB", (8, 8)).save(tmp_path / "image.png")
+    finished = run("predict", path, tmp_path / "image.png")
+    assert finished.code == 2
+    assert message in finished.err

@@ -46,6 +46,19 @@ def test_an_archive_may_have_no_clean_set(write):
     assert (source.x_meta, source.y_meta, len(source.x_train)) == (None, None, 9)
 
 
+def test_classes_may_have_names(write):
+    names = ["cat", "dog", "naïve"]
+    assert data.load("npz", data_file=write(class_names=names)).class_names == tuple(names)
+
+
+@pytest.mark.parametrize(
+    "names", [["cat", "dog"], ["cat", "cat", "dog"], ["cat", "dog", "a\nb"], [1, 2, 3]]
+)
+def test_names_must_be_one_for_each_class(names, write):
+    with pytest.raises(ValueError, match="class_names must be .*; allowed: 3 strings"):
+        data.load("npz", data_file=write(class_names=names))
+
+
 def test_grey_images_get_a_channel_and_images_are_resized(write):
     grey = {name: arrays()[name][..., 0] for name in ("x", "x_meta", "x_test")}
     assert data.load("npz", data_file=write(**grey)).image_shape == (6, 8, 1)
