@@ -11,23 +11,25 @@ its own and every figure can be traced to the flags that made it. Three contende
 
 from __future__ import annotations
 
-import concurrent.futures
 import csv
 import dataclasses
 import functools
 import html
 import json
 import os
-import subprocess
+import signal
 import sys
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 from sklearn.svm import SVC
 
-from gdw_tf import data, experiment, methods, train_flags
+from gdw_tf import cli, data, experiment, methods, train_flags
+from gdw_tf.child_programs import ChildPrograms
+from gdw_tf.interruption import Interruption
 from gdw_tf.settings import Settings, flag_lines
 from gdw_tf.workdir import Workdir
 
@@ -126,7 +128,7 @@ class Run:
         """Whether it has its results."""
         return self.workdir.summary.exists()
 
-    def train(self, cores: int) -> str | None:
+    def train(self, programs: ChildPrograms, cores: int) -> str | None:
         """Trains in a process of its own, or goes on where an earlier one stopped.
 
         Returns:
@@ -135,20 +137,7 @@ class Run:
         self.workdir.root.parent.mkdir(parents=True, exist_ok=True)
         flags = [*flag_lines(self.settings), *self.machine_flags]
         command = [sys.executable, "-m", "gdw_tf.train", *flags, "--resume"]
-        command.append(f"--workdir={self.workdir.root}")
-        threads = {"TF_NUM_INTRAOP_THREADS": str(cores), "OMP_NUM_THREADS": str(cores)}
-        finished = subprocess.run(
-            command,
-            env={**os.environ, **threads},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if finished.returncode == 0:
-            return None
-        said = (finished.stderr or finished.stdout).strip().splitlines()
-        return f"exit {finished.returncode}: {said[-1] if said else 'it said nothing'}"
+        return programs.run([*command, f"--workdir={self.workdir.root}"], cores)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -267,6 +256,9 @@ def _planned(contender: Contender, seed: str, root: Path, assignments: Sequence[
 def train_all(runs: Sequence[Run], jobs: int) -> list[str]:
     """Trains what is not complete, so many at a time.
 
+    A signal to stop, SIGTERM or Ctrl-C, is passed on to the trainings under way; when they have
+    kept what they have, the program ends with exit code 128 and the signal's number.
+
     Args:
         runs: the runs, in the order in which they are begun.
         jobs: processes at a time, at least 1; they share the processor's cores.
@@ -276,16 +268,24 @@ def train_all(runs: Sequence[Run], jobs: int) -> list[str]:
     """
     missing = [run for run in runs if not run.is_complete]
     cores = max(1, (os.cpu_count() or 1) // jobs)
+    programs = ChildPrograms()
 
     def train(run: Run) -> str | None:
         start = time.monotonic()
-        failure = run.train(cores)
+        failure = run.train(programs, cores)
         outcome = failure or f"{time.monotonic() - start:.0f} s"
         print(f"{run.workdir.root}: {outcome}", flush=True)
         return failure and f"{run.workdir.root}: {failure}"
 
-    with concurrent.futures.ThreadPoolExecutor(jobs) as threads:
-        return [failure for failure in threads.map(train, missing) if failure]
+    with Interruption(at_once=programs.stop), ThreadPoolExecutor(jobs) as threads:
+        failures = [failure for failure in threads.map(train, missing) if failure]
+    if programs.stopped_by is not None:
+        cli.fail(
+            f"stopped by {signal.Signals(programs.stopped_by).name}; what is complete is not run "
+            "again, and what was begun goes on",
+            code=128 + programs.stopped_by,
+        )
+    return failures
 
 
 def _row(contender: Contender, runs: Sequence[Run]) -> Row:

@@ -19,10 +19,8 @@ nothing else. With --table= nothing is run.
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -33,6 +31,7 @@ from absl import flags
 
 from gdw_tf import cli, files, train_flags
 from gdw_tf.checks import check_file
+from gdw_tf.child_programs import ChildPrograms
 from gdw_tf.compare import JOBS, METHODS, SEEDS
 from gdw_tf.comparison import (
     EARLY_STOPPING,
@@ -174,13 +173,12 @@ def planned(root: Path) -> list[Run]:
 class PortableRun(Run):
     """A training by `gdw_tf.portable`: exported, run by JAX, imported."""
 
-    def train(self, cores: int) -> str | None:
+    def train(self, programs: ChildPrograms, cores: int) -> str | None:
         """Trains, or goes on after the last whole epoch; what is carried stays beside the run."""
         if self.workdir.flags.exists():
             return "it holds a run that gdw_tf.train began; --backend=fit goes on with it"
         carried = self.workdir.root.parent / "carried" / self.workdir.root.name
         images = self.workdir.root.parents[1] / f"{self.settings.dataset}.images.npz"
-        environment = {**os.environ, "OMP_NUM_THREADS": str(cores)}
         where = train_flags.location_lines()
         program = [sys.executable, "-m", "gdw_tf.portable"]
         export = ["export", f"--out={carried}", f"--images={images}", *where]
@@ -196,12 +194,8 @@ class PortableRun(Run):
         ):
             return f"{carried} holds an export of other settings: {' '.join(different)}"
         for command in commands[1:] if carried.exists() else commands:
-            done = subprocess.run(
-                command, env=environment, capture_output=True, text=True, check=False
-            )
-            if done.returncode:
-                said = (done.stderr or done.stdout).strip().splitlines()
-                return f"exit {done.returncode}: {said[-1] if said else 'it said nothing'}"
+            if failure := programs.run(command, cores):
+                return failure
         return None
 
 
