@@ -60,6 +60,12 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "csv": _CIFAR | _NO_NOISE | {"num_meta": None, "network": "resnet18"},
 }
 
+_OF_DATA = {
+    *("dataset", "human_labels", "image_size", "train_examples", "meta_add"),
+    *("noise", "noise_rate", "noise_file", "imbalance", "imbalance_factor"),
+}
+"""Settings that say which images there are and what their labels and sizes are."""
+
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 """Dtype policies of Keras that a classifier is trained under."""
 
@@ -192,6 +198,23 @@ def flag_lines(settings: Settings) -> list[str]:
         flag_line(name, value)
         for name, value in dataclasses.asdict(settings).items()
         if value is not None
+    ]
+
+
+def lines_beside_data(settings: Settings, dataset: str) -> list[str]:
+    """The flags with which a training on other data is as this one: all but those of its data.
+
+    Args:
+        settings: of this training.
+        dataset: the other data set's name; what is its default is left out.
+    """
+    of_data = _OF_DATA | ({"num_meta"} if settings.meta == "clean" else set())
+    defaults = {field.name: field.default for field in dataclasses.fields(Settings)}
+    defaults |= DEFAULTS[dataset]
+    return [
+        flag_line(name, value)
+        for name, value in dataclasses.asdict(settings).items()
+        if name not in of_data and value is not None and value != defaults[name]
     ]
 
 

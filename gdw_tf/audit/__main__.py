@@ -16,13 +16,14 @@ decided: FILE.npz, as --dataset=npz takes it, or of image files FILE.csv, the ta
 
 from __future__ import annotations
 
+import dataclasses
 import shlex
 from pathlib import Path
 
 import numpy as np
 from absl import flags
 
-from gdw_tf import cli, data, files, methods, run_loading, train_flags
+from gdw_tf import cli, data, experiment, files, methods, run_loading, train_flags
 from gdw_tf.audit.next_checks import next_checks
 from gdw_tf.audit.page import page
 from gdw_tf.audit.ranking import Audit, of_record, rank
@@ -52,8 +53,11 @@ def main(argv: list[str]) -> None:
                 f"apply={APPLY.value}; allowed: one of them."
             )
         workdir, settings = run_loading.open_run(argv)
-        noisy = run_loading.data_of(workdir, settings)
+        source = experiment.load_source(settings, **train_flags.locations())
+        noisy = run_loading.data_from(source, workdir, settings)
         if APPLY.value:
+            if not settings.augmentation(source.augment).crop_and_flip:
+                settings = dataclasses.replace(settings, augment=False)  # said, not by default
             _apply(noisy, settings)
             return
         workdir.check_training_set(noisy.training_digest())

@@ -16,7 +16,7 @@ from gdw_tf.checks import check_file
 from gdw_tf.data import ImageFiles, NoisyData
 from gdw_tf.data.images import Images
 from gdw_tf.data.verified import Verified, image_name, joined
-from gdw_tf.settings import Settings, flag_line
+from gdw_tf.settings import Settings, flag_line, lines_beside_data
 
 _SUFFIXES = {"train": "", "test": "_test", "meta": "_meta"}
 
@@ -124,16 +124,15 @@ class LabelFiles:
         again; one that was chosen of the training images is still.
 
         Returns:
-            The flags of `gdw_tf.train` that take what was written.
+            The flags of `gdw_tf.train` that take what was written, and train as the run did.
         """
         labels = self._noisy.y_train.copy()
         labels[verified.positions] = verified.labels
         parts = self._parts(labels)
         self._path.parent.mkdir(parents=True, exist_ok=True)
         flags = self._write_tables(parts) if self._in_files else self._write_archive(parts)
-        if self._settings.meta != "clean":
-            flags.append(f"--meta={self._settings.meta}")
-        return flags
+        dataset = "csv" if self._in_files else "npz"
+        return [f"--dataset={dataset}", *flags, *lines_beside_data(self._settings, dataset)]
 
     def _parts(self, labels: np.ndarray) -> dict[str, tuple[Images, np.ndarray]]:
         noisy, meta = self._noisy, self._settings.meta
@@ -154,12 +153,12 @@ class LabelFiles:
         names = np.array(self._noisy.class_names)
         with files.written_aside(self._path) as aside, aside.open("wb") as file:
             np.savez(file, **arrays, class_names=names)
-        return ["--dataset=npz", f"--data_file={self._path}"]
+        return [f"--data_file={self._path}"]
 
     def _write_tables(self, parts: dict[str, tuple[Images, np.ndarray]]) -> list[str]:
         noisy = self._noisy
         size = flag_line("image_size", noisy.x_train.image_size)
-        flags = ["--dataset=csv", f"--data_dir={noisy.x_train.root}", size]
+        flags = [f"--data_dir={noisy.x_train.root}", size]
         for part, (images, classes) in parts.items():
             text = io.StringIO()
             writer = csv.writer(text, lineterminator="\n")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import shlex
 import shutil
 
 import numpy as np
@@ -93,10 +94,13 @@ def test_decisions_correct_labels_that_training_takes(finished_run, tmp_path, ru
         expected[3] = 7
         np.testing.assert_array_equal(arrays["y"], expected)
         np.testing.assert_array_equal(arrays["x"], noisy.x_train)
-    trained = run_program(
-        *("train", "--dataset=npz", f"--data_file={out}", "--network=small_cnn", "--epochs=1"),
-        f"--workdir={tmp_path / 'again'}",
-    )
+    # The command that it prints trains as the run did: what the new data set would have otherwise
+    # by default is said.
+    command = shlex.split(finished.out.splitlines()[-1])
+    assert command[:3] == ["python", "-m", "gdw_tf.train"]
+    assert {"--noaugment", "--network=small_cnn", "--epochs=3", "--batch_size=50"} <= {*command}
+    assert not any("noise" in flag or "train_examples" in flag for flag in command)
+    trained = run_program("train", *command[3:], f"--workdir={tmp_path / 'again'}")
     assert trained.code == 0, trained.err
 
 
