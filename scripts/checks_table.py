@@ -23,9 +23,10 @@ from pathlib import Path
 
 import numpy as np
 from absl import flags
+from audited import audited
 
-from gdw_tf import cli, data, experiment, train_flags
-from gdw_tf.audit import Audit, next_checks, rank
+from gdw_tf import cli, data, train_flags
+from gdw_tf.audit import Audit, next_checks
 from gdw_tf.audit.next_checks import class_by_class
 from gdw_tf.compare import JOBS, SEEDS
 from gdw_tf.comparison import Comparison, Run, train_all
@@ -59,7 +60,7 @@ def main(argv: list[str]) -> None:
     after: dict[tuple[str, str], list[Run]] = {}
     for run in before.trainings:
         seed = str(run.settings.seed)
-        noisy, audit = audited(run)
+        noisy, audit = audited(run, with_meta_gradients=True)
         for rule, choose in RULES.items():
             for count in CHECKS.value:
                 chosen = choose(audit, int(count), np.random.default_rng(run.settings.seed))
@@ -75,15 +76,6 @@ def main(argv: list[str]) -> None:
     out.mkdir(parents=True, exist_ok=True)
     text = markdown([_accuracy(run) for run in before.trainings], accuracies, wrong)
     (out / "next_checks.md").write_text(text)
-
-
-def audited(run: Run) -> tuple[data.NoisyData, Audit]:
-    """The training set of a run, and its audit with meta gradients."""
-    source = experiment.load_source(run.settings, **train_flags.locations())
-    noisy = experiment.prepare_data(run.settings, source)
-    model = run.workdir.checkpoints.latest().load()
-    meta = (noisy.x_meta, noisy.y_meta)
-    return noisy, rank(model, (noisy.x_train, noisy.y_train), meta_data=meta)
 
 
 def write_decisions(path: Path, noisy: data.NoisyData, chosen: np.ndarray) -> Path:

@@ -2,7 +2,7 @@
 
 Usage: python -m gdw_tf.audit WORKDIR [--out=DIR]
        python -m gdw_tf.audit WORKDIR --next=50 [--out=DIR]
-       python -m gdw_tf.audit WORKDIR --apply=decisions.csv --out=FILE
+       python -m gdw_tf.audit WORKDIR --apply=decisions.csv|suggested --out=FILE
 
 DIR, by default WORKDIR/audit, gets audit.csv (every training example, the most suspicious first),
 audit.json (what is mistaken for what, and figures where the truth is known), sheet.png (the most
@@ -10,8 +10,9 @@ suspicious images) and audit.html: the page in which you decide, without a serve
 decisions.csv. With --next it gets next.csv and next.html instead: examples to verify as new meta
 examples, those that the run is least decided about, class by class; `gdw_tf.train
 --meta_add=decisions.csv` takes them. --apply writes the training set with the labels that were
-decided: FILE.npz, as --dataset=npz takes it, or of image files FILE.csv, the table that
---dataset=csv takes, and beside it those of the meta and test images.
+decided, or without a look at them with all that the audit suggests: FILE.npz, as --dataset=npz
+takes it, or of image files FILE.csv, the table that --dataset=csv takes, and beside it those of the
+meta and test images.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from pathlib import Path
 import numpy as np
 from absl import flags
 
-from gdw_tf import cli, data, experiment, files, methods, run_loading, train_flags
+from gdw_tf import cli, data, experiment, files, run_loading, train_flags
 from gdw_tf.audit.next_checks import next_checks
 from gdw_tf.audit.page import page
 from gdw_tf.audit.ranking import Audit, of_record, rank
@@ -32,11 +33,15 @@ from gdw_tf.audit.tables import LabelFiles, examples_csv, summary
 from gdw_tf.checks import check_directory
 from gdw_tf.data.verified import read_verified
 from gdw_tf.settings import Settings
+from gdw_tf.workdir import Workdir
 
 NEXT = flags.DEFINE_integer(
     "next", None, "How many examples to name for verification.", lower_bound=1
 )
-APPLY = flags.DEFINE_string("apply", None, "Table of decisions to correct labels by.")
+APPLY = flags.DEFINE_string(
+    "apply", None, "Table of decisions to correct labels by; suggested for all suggestions."
+)
+SUGGESTED = "suggested"
 SHOWN = flags.DEFINE_integer(
     "shown", 500, "Most suspicious examples that the page shows.", lower_bound=1
 )
@@ -58,9 +63,8 @@ def main(argv: list[str]) -> None:
         if APPLY.value:
             if not settings.augmentation(source.augment).crop_and_flip:
                 settings = dataclasses.replace(settings, augment=False)  # said, not by default
-            _apply(noisy, settings)
+            _apply(noisy, settings, workdir)
             return
-        workdir.check_training_set(noisy.training_digest())
         out = Path(cli.OUT.value or workdir.root / "audit")
         check_directory("out", out)
         if NEXT.value and NEXT.value > len(noisy.y_train):
@@ -68,10 +72,7 @@ def main(argv: list[str]) -> None:
                 f"next is more than there are. Received: next={NEXT.value}; allowed: up to "
                 f"{len(noisy.y_train)}."
             )
-        model = run_loading.load_checkpoint(workdir)
-        if model.training_record is None:
-            print("the run kept no record of its examples; the model is asked as it is now")
-        audit = _audit(model, noisy)
+        audit = _audit(workdir, noisy)
         out.mkdir(parents=True, exist_ok=True)
         named = f"{settings.method} on {settings.dataset}, seed {settings.seed}"
         if NEXT.value:
@@ -80,8 +81,12 @@ def main(argv: list[str]) -> None:
             _write_audit(out, audit, noisy, named)
 
 
-def _audit(model: methods.Method, noisy: data.NoisyData) -> Audit:
+def _audit(workdir: Workdir, noisy: data.NoisyData) -> Audit:
+    workdir.check_training_set(noisy.training_digest())
+    model = run_loading.load_checkpoint(workdir)
     record = model.training_record
+    if record is None:
+        print("the run kept no record of its examples; the model is asked as it is now")
     if record is not None and (record.visits > 0).all():
         return of_record(record, noisy.y_train)  # the images need not be read
     return rank(model, data.evaluation_batches(noisy.x_train, noisy.y_train))
@@ -127,7 +132,7 @@ def _write_next(out: Path, audit: Audit, noisy: data.NoisyData, named: str) -> N
     print(f"{len(chosen)} examples to verify; written to {out}")
 
 
-def _apply(noisy: data.NoisyData, settings: Settings) -> None:
+def _apply(noisy: data.NoisyData, settings: Settings, workdir: Workdir) -> None:
     if not cli.OUT.value:
         raise ValueError("Name the file to write. Received: no --out")
     out, decisions = Path(cli.OUT.value), Path(APPLY.value).expanduser()
@@ -140,7 +145,10 @@ def _apply(noisy: data.NoisyData, settings: Settings) -> None:
                 f"What the labels come from must not be written over. Received: out={out}, which "
                 f"writes {written}; allowed: another name."
             )
-    verified = read_verified(str(decisions), noisy)
+    if APPLY.value == SUGGESTED:
+        verified = _audit(workdir, noisy).suggestions
+    else:
+        verified = read_verified(str(decisions), noisy)
     changed = int((noisy.y_train[verified.positions] != verified.labels).sum())
     flags_to_train = label_files.write(verified)
     print(f"{changed} labels corrected, {len(verified.labels) - changed} confirmed; wrote {out}")

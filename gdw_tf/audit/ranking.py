@@ -30,6 +30,7 @@ from gdw_tf import fit_data, fit_streams
 from gdw_tf.audit.meta_gradient import meta_gradients
 from gdw_tf.checks import check_labels
 from gdw_tf.data.noise import label_counts, row_shares
+from gdw_tf.data.verified import Verified
 from gdw_tf.labels import class_indices
 from gdw_tf.methods.recorded import TrainingRecord
 
@@ -78,6 +79,12 @@ class Audit:
     def is_suspicious(self) -> np.ndarray:
         """Whether another class than the label given is suggested, bool, (N,)."""
         return self.suggested != self.given
+
+    @property
+    def suggestions(self) -> Verified:
+        """The suspicious examples with the classes suggested, as if a person had verified them."""
+        positions = np.flatnonzero(self.is_suspicious)
+        return Verified(positions, self.suggested[positions])
 
     @property
     def confusions(self) -> np.ndarray:

@@ -104,6 +104,18 @@ def test_decisions_correct_labels_that_training_takes(finished_run, tmp_path, ru
     assert trained.code == 0, trained.err
 
 
+def test_all_suggestions_can_be_taken(finished_run, audited, tmp_path, run_program):
+    folder, _ = audited
+    out = tmp_path / "corrected.npz"
+    applied = run_program("audit", str(finished_run), "--apply=suggested", f"--out={out}")
+    assert applied.code == 0, applied.err
+    rows = {int(row["index"]): row for row in rows_of(folder / "audit.csv")}
+    differ = sum(row["given"] != row["suggested"] for row in rows.values())
+    assert differ and f"{differ} labels corrected, 0 confirmed" in applied.out
+    with np.load(out) as arrays:
+        assert arrays["y"].tolist() == [int(rows[index]["suggested"]) for index in range(200)]
+
+
 @pytest.mark.parametrize("name", ["decisions.npz", "own.npz"])
 def test_nothing_that_labels_come_from_is_written_over(name, tmp_path, run_program):
     noisy = training_set()

@@ -1,0 +1,123 @@
+"""Measures a second round: GDW trained again on all labels that its own audit suggests.
+
+Usage: python scripts/second_round_table.py [--seeds=0,1,2] [--jobs=2] [--out=docs/audit]
+
+Digits with 50 clean images, uniform 60 % and flip 40 %, with and without dropout: what a user
+gets from `gdw_tf.audit --apply=suggested` and the command that it prints. Beside it plain training
+on right labels, the most that better labels can give.
+
+Everything is kept under --workdir (by default runs/second_round_table), and what is there is not
+made again. --out gets second_round.md.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+from audited import audited
+
+from gdw_tf import cli, train_flags
+from gdw_tf.audit.tables import LabelFiles
+from gdw_tf.compare import JOBS, METHODS, SEEDS
+from gdw_tf.comparison import Comparison, Row, Run, markdown_text, percent, row_of, train_all
+from gdw_tf.provenance import command, made_by
+from gdw_tf.workdir import Workdir
+
+CONTENDERS = ("gdw", "gdw:pair_memory=0.99:meta_weight=0.1")
+SETTINGS = {
+    f"{title}, {network}": (*noise, f"network={network}")
+    for network in ("small_cnn", "small_cnn_without_dropout")
+    for title, noise in {
+        "uniform 60 %": ("noise=uniform", "noise_rate=0.6"),
+        "flip 40 %": ("noise=flip", "noise_rate=0.4"),
+    }.items()
+}
+RIGHT_LABELS = ("noise=none", "noise_rate=0.0")
+
+
+def main(argv: list[str]) -> None:
+    """Runs what is missing and writes the table."""
+    with cli.user_errors():
+        if argv[1:]:
+            raise ValueError(f"All arguments are flags. Received: {' '.join(argv[1:])}")
+        names = METHODS.value if METHODS.present else CONTENDERS
+        root = Path(train_flags.WORKDIR.value or "runs/second_round_table")
+        first = {
+            title: Comparison.plan(names, SEEDS.value, root / _folder(assignments), *assignments)
+            for title, assignments in SETTINGS.items()
+        }
+        ceilings = {
+            network: Comparison.plan(
+                ["ce"], SEEDS.value, root / network, *RIGHT_LABELS, f"network={network}"
+            )
+            for network in sorted({_network(title) for title in SETTINGS})
+        }
+    _train([run for plan in (*first.values(), *ceilings.values()) for run in plan.trainings])
+    second = {run: second_round(run) for plan in first.values() for run in plan.trainings}
+    _train([again for again, _ in second.values()])
+
+    lines = [
+        "| setting | method | first round | labels that are right | second round | plain training "
+        "on right labels |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for title, plan in first.items():
+        ceiling = _accuracy(ceilings[_network(title)].trainings)
+        for contender, runs in zip(plan.contenders, plan.runs, strict=True):
+            audits = [second[run][1] for run in runs]
+            before, after = (
+                percent(Row("", [figures[name] for figures in audits]))
+                for name in ("right_given", "right_suggested")
+            )
+            again = _accuracy([second[run][0] for run in runs])
+            cells = [title, markdown_text(contender.name), _accuracy(runs)]
+            cells += [f"{before}, then {after}", again, ceiling]
+            lines.append(f"| {' | '.join(cells)} |")
+    lines += [
+        "",
+        f"In %; mean ± standard deviation over seeds {', '.join(SEEDS.value)}; accuracies are "
+        f"means of the last five epochs. `{command('scripts/second_round_table.py')}`, {made_by()}",
+    ]
+    out = Path(cli.OUT.value or "docs/audit")
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "second_round.md").write_text("\n".join(lines) + "\n")
+
+
+def second_round(run: Run) -> tuple[Run, dict[str, float]]:
+    """The training on the labels that the audit of a run suggests, and the audit's figures."""
+    noisy, audit = audited(run)
+    path = run.workdir.root.with_name(f"{run.workdir.root.name}.npz")
+    LabelFiles(path, noisy, run.settings).write(audit.suggestions)
+    settings = dataclasses.replace(
+        run.settings, dataset="npz", noise="none", noise_rate=0.0, num_meta=None, augment=False
+    )
+    workdir = Workdir(run.workdir.root.parent / f"second-{run.workdir.root.name}")
+    return Run(settings, workdir, (f"--data_file={path}",)), audit.figures(noisy.y_true)
+
+
+def _folder(assignments: tuple[str, ...]) -> str:
+    return "_".join(assignment.partition("=")[2] for assignment in assignments)
+
+
+def _network(title: str) -> str:
+    return title.rpartition(" ")[2]
+
+
+def _accuracy(runs: Sequence[Run]) -> str:
+    return percent(row_of("", [run.workdir for run in runs]))
+
+
+def _train(runs: list[Run]) -> None:
+    failures = train_all(runs, JOBS.value)
+    if failures:
+        cli.fail("; ".join(failures), code=1)
+
+
+if __name__ == "__main__":
+    cli.run(
+        main,
+        doc=__doc__,
+        groups={"Table": [METHODS, SEEDS, JOBS, cli.OUT], **train_flags.GROUPS},
+    )
