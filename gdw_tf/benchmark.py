@@ -54,8 +54,8 @@ SWEEP = flags.DEFINE_string(
     "sweep", None, "NAME=V1,V2,...: values of a flag of training, or of classes, to time."
 )
 THREADS = flags.DEFINE_integer("threads", None, "Threads; default one a core.", lower_bound=1)
-JSON = flags.DEFINE_string("json", None, "File to write the rows to, as a list.")
-PLOT = flags.DEFINE_string("plot", None, "Picture to write.")
+JSON = cli.define_path("json", None, "File to write the rows to, as a list.")
+PLOT = cli.define_path("plot", None, "Picture to write.")
 
 WARM_UP = 3  # steps that are not timed: the first is traced, the next ones find their memory
 MEMORY_STEPS = 5

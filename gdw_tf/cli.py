@@ -8,6 +8,7 @@ exit code 1; anything else that goes wrong is a traceback and exit code 1.
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import textwrap
 import warnings
@@ -21,7 +22,22 @@ from gdw_tf.checks import is_printable, one_line
 
 Groups = Mapping[str, Sequence[flags.FlagHolder]]
 
-OUT = flags.DEFINE_string("out", None, "Directory or file to write; each program says its default.")
+
+class _Path(flags.ArgumentParser):
+    """A path. Shells leave a ~ behind the = of a flag as it is."""
+
+    syntactic_help = "a path"
+
+    def parse(self, argument: str) -> str:
+        return os.path.expanduser(argument)
+
+
+def define_path(name: str, default: str | None, help: str) -> flags.FlagHolder[str]:
+    """Defines a flag that names a file or a directory; a leading ~ is the user's own."""
+    return flags.DEFINE(_Path(), name, default, help, serializer=flags.ArgumentSerializer())
+
+
+OUT = define_path("out", None, "Directory or file to write; each program says its default.")
 
 
 def run(main: Callable[[list[str]], None], *, doc: str, groups: Groups) -> None:

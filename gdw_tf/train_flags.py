@@ -10,7 +10,7 @@ from typing import Any
 
 from absl import flags
 
-from gdw_tf import data, finite, losses, methods, networks
+from gdw_tf import cli, data, finite, losses, methods, networks
 from gdw_tf.classifiers import SCOPES
 from gdw_tf.data.meta_split import KINDS as META_KINDS
 from gdw_tf.data.noise import KINDS
@@ -33,17 +33,17 @@ def _by_dataset(name: str) -> str:
 
 
 DATASET = flags.DEFINE_string("dataset", "digits", f"Data set: {', '.join(data.names())}.")
-DATA_DIR = flags.DEFINE_string(
+DATA_DIR = cli.define_path(
     "data_dir",
     None,
     "Directory of the data: of TensorFlow Datasets (cifar*, tfds:NAME), or of the images (folder, "
     "csv, clothing1m).",
 )
-DATA_FILE = flags.DEFINE_string(
+DATA_FILE = cli.define_path(
     "data_file", None, "npz: archive of x, y, x_meta, y_meta, x_test, y_test."
 )
 TABLES = [
-    flags.DEFINE_string(f"{part}_csv", None, f"csv: table with columns path and label, {images}.")
+    cli.define_path(f"{part}_csv", None, f"csv: table with columns path and label, {images}.")
     for part, images in (
         ("train", "of the training images"),
         ("meta", "of the clean images"),
@@ -52,7 +52,7 @@ TABLES = [
 ]
 DOWNLOAD = flags.DEFINE_bool("download", True, "Download the data set where it is missing.")
 LOCATIONS = [DATA_DIR, DOWNLOAD, DATA_FILE, *TABLES]
-WORKDIR = flags.DEFINE_string(
+WORKDIR = cli.define_path(
     "workdir", None, "Directory of the run; by default a new one under runs/."
 )
 RESUME = flags.DEFINE_bool("resume", False, "Go on from the workdir's latest checkpoint.")

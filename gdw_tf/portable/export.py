@@ -20,7 +20,6 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-from absl import flags
 
 import gdw_tf
 from gdw_tf import cli, data, experiment, files, methods, provenance, train_flags
@@ -31,7 +30,7 @@ from gdw_tf.portable import pure
 from gdw_tf.schedules import cosine_by_epoch
 from gdw_tf.settings import Settings, flag_lines
 
-IMAGES = flags.DEFINE_string(
+IMAGES = cli.define_path(
     "images", None, "File of the images, to share among exports; by default images.npz in --out."
 )
 GROUPS = {

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from absl import flags
 
 from gdw_tf import cli, experiment, files, provenance, run_loading, train_flags
 from gdw_tf.data import NoisyData, describe
@@ -28,7 +27,7 @@ from gdw_tf.settings import Settings, differences, flag_line, flag_lines
 from gdw_tf.summary import counts, summarize
 from gdw_tf.workdir import Workdir
 
-RESULTS = flags.DEFINE_string(
+RESULTS = cli.define_path(
     "results", None, "Directory that run.py wrote to; by default that of the export."
 )
 GROUPS = {"Import": [train_flags.WORKDIR, RESULTS, *train_flags.LOCATIONS]}

@@ -13,8 +13,6 @@ import shlex
 import sys
 from pathlib import Path
 
-from absl import flags
-
 from gdw_tf import cli, files, run_loading, train_flags
 from gdw_tf.checks import check_directory
 from gdw_tf.data.figures import check_matplotlib
@@ -23,7 +21,7 @@ from gdw_tf.report.groups import group
 from gdw_tf.report.page import page
 from gdw_tf.report.runs import Reader
 
-PNG = flags.DEFINE_string("png", None, "Directory to draw the figures into as PNG; default none.")
+PNG = cli.define_path("png", None, "Directory to draw the figures into as PNG; default none.")
 
 
 def main(argv: list[str]) -> None:
