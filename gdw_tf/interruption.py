@@ -1,4 +1,4 @@
-"""What a program does when it is told to stop: SIGTERM, as of a scheduler, and Ctrl-C."""
+"""What a program does when it is told to stop: by a scheduler, Ctrl-C, or a terminal's end."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import signal
 from collections.abc import Callable
 from typing import Any
 
-SIGNALS = (signal.SIGTERM, signal.SIGINT)
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class Interrupted(KeyboardInterrupt):
@@ -25,7 +25,8 @@ class Interruption:
     """A context in which a signal to stop raises `Interrupted`, at once or when it suits.
 
     While `deferred` is set, a first signal waits for `check`; a second one no longer does. A signal
-    that was ignored before, as Ctrl-C is by a program in the background, stays so.
+    that was ignored before, as Ctrl-C is by a program in the background, and SIGHUP under nohup,
+    stays so.
 
     Args:
         at_once: called, with the signal's number, in the place of raising `Interrupted` at once.
