@@ -17,6 +17,7 @@ import functools
 import html
 import json
 import os
+import re
 import signal
 import sys
 import time
@@ -27,10 +28,10 @@ from pathlib import Path
 import numpy as np
 from sklearn.svm import SVC
 
-from gdw_tf import cli, data, experiment, methods, train_flags
+from gdw_tf import cli, data, experiment, methods, run_loading, train_flags
 from gdw_tf.child_programs import ChildPrograms
 from gdw_tf.interruption import Interruption
-from gdw_tf.settings import Settings, flag_lines
+from gdw_tf.settings import OWN_FILES, Settings, flag_lines
 from gdw_tf.workdir import Workdir
 
 EARLY_STOPPING = "ce_early_stopping"
@@ -197,8 +198,9 @@ class Comparison:
             *assignments: further flags, `NAME=VALUE`.
 
         Raises:
-            ValueError: methods, seeds or flags that there are not; a directory of another run;
-                figures that the runs would not give.
+            OSError: the data that complete runs were made of are not there.
+            ValueError: methods, seeds or flags that there are not; a directory of another run, or
+                of other data; figures that the runs would not give.
             flags.Error: a value of a flag cannot be read.
         """
         if not names or len(set(names)) < len(names):
@@ -212,7 +214,12 @@ class Comparison:
             tuple(_planned(contender, seed, root, assignments) for seed in seeds)
             for contender in contenders
         )
-        return cls(contenders, runs)
+        plan = cls(contenders, runs)
+        for run in plan.trainings:  # of which complete ones are not trained, and so not checked
+            if run.is_complete and run.settings.dataset in OWN_FILES:
+                noisy = run_loading.data_of(run.workdir, run.settings)
+                run.workdir.check_training_set(noisy.training_digest())
+        return plan
 
     @property
     def trainings(self) -> list[Run]:
@@ -240,13 +247,18 @@ class Comparison:
 
 
 def _planned(contender: Contender, seed: str, root: Path, assignments: Sequence[str]) -> Run:
-    name = "ce" if contender.method == EARLY_STOPPING else contender.name.replace(":", "-")
+    name = (
+        "ce"
+        if contender.method == EARLY_STOPPING
+        else re.sub(r"[^\w.=,+-]", "_", contender.name.replace(":", "-"))
+    )
     settings = contender.settings(seed, assignments)
     if settings.meta == "pseudo" and contender.method in (EARLY_STOPPING, "svc_clean"):
         raise ValueError(
             f"{contender.name} needs a meta set that is there from the start. Received: "
             "meta=pseudo; allowed: clean, noisy."
         )
+    name = re.sub(r"[^\w.=,+-]", "_", name)  # a flag's value can be a path
     workdir = Workdir(root / f"{name}-seed{seed}")
     workdir.check(settings, resume=True)
     machine_flags = (*train_flags.location_lines(), *train_flags.machine_lines())
@@ -256,7 +268,7 @@ def _planned(contender: Contender, seed: str, root: Path, assignments: Sequence[
 def train_all(runs: Sequence[Run], jobs: int) -> list[str]:
     """Trains what is not complete, so many at a time.
 
-    A signal to stop, SIGTERM or Ctrl-C, is passed on to the trainings under way; when they have
+    A signal to stop (`gdw_tf.interruption`) is passed on to the trainings under way; when they have
     kept what they have, the program ends with exit code 128 and the signal's number.
 
     Args:

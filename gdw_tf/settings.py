@@ -60,6 +60,9 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "csv": _CIFAR | _NO_NOISE | {"num_meta": None, "network": "resnet18"},
 }
 
+OWN_FILES = ("npz", "folder", "csv")
+"""Data sets whose name does not say what is in them."""
+
 _OF_DATA = {
     *("dataset", "human_labels", "image_size", "train_examples", "meta_add"),
     *("noise", "noise_rate", "noise_file", "imbalance", "imbalance_factor"),
@@ -201,20 +204,30 @@ def flag_lines(settings: Settings) -> list[str]:
     ]
 
 
-def lines_beside_data(settings: Settings, dataset: str) -> list[str]:
-    """The flags with which a training on other data is as this one: all but those of its data.
+def on_other_data(settings: Settings, dataset: str) -> Settings:
+    """The settings with which a training on other data is as this one.
 
     Args:
         settings: of this training.
-        dataset: the other data set's name; what is its default is left out.
+        dataset: the other data set's name, that of data as they are; what says which images there
+            are and what their labels are is as it is by default there.
     """
     of_data = _OF_DATA | ({"num_meta"} if settings.meta == "clean" else set())
-    defaults = {field.name: field.default for field in dataclasses.fields(Settings)}
-    defaults |= DEFAULTS[dataset]
+    kept = {
+        name: value for name, value in dataclasses.asdict(settings).items() if name not in of_data
+    }
+    if settings.method == "co_teaching" and settings.forget_rate is None:
+        kept["forget_rate"] = settings.noise_rate  # as it was derived
+    return resolve(**kept, dataset=dataset)
+
+
+def lines_beside_defaults(settings: Settings) -> list[str]:
+    """The settings as lines of a flag file, without those that are the data set's defaults."""
+    defaults = dataclasses.asdict(resolve(dataset=settings.dataset)) | {"dataset": None}
     return [
         flag_line(name, value)
         for name, value in dataclasses.asdict(settings).items()
-        if name not in of_data and value is not None and value != defaults[name]
+        if value is not None and value != defaults[name]
     ]
 
 

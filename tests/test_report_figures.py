@@ -23,6 +23,7 @@ def made_up_run(method="gdw", seed=0, accuracies=(0.5, 0.6), complete=True, **pa
     settings = resolve(method=method, seed=seed, **parts.pop("settings", {}))
     values = {"val_accuracy": np.array(accuracies), "epoch": np.arange(len(accuracies))}
     defaults = {"weights": None, "confusion": None, "curve": None, "gives_labels": False}
+    defaults["files"] = ()
     return types.SimpleNamespace(
         settings=settings,
         metrics=values,
@@ -49,6 +50,24 @@ def test_a_row_that_was_broken_off_is_left_out(tmp_path):
     assert np.isnan(read_metrics(path)["loss"]).all()
     path.write_text("epoch,lo")
     assert read_metrics(path) == {} == read_metrics(tmp_path / "none.csv")
+
+
+def test_runs_on_other_files_are_no_other_seeds():
+    runs = [
+        made_up_run(seed=seed, files=(f"data_file={name}",)) for seed, name in ((0, "a"), (1, "b"))
+    ]
+    assert [len(one.runs) for one in group(runs)] == [1, 1]
+    assert len({one.name for one in group(runs)}) == 2
+
+
+def test_a_metric_that_no_complete_run_has_is_drawn_of_the_others():
+    complete, under_way = made_up_run(seed=0), made_up_run(seed=1, complete=False)
+    del complete.metrics["val_accuracy"]
+    together = Group("gdw", (complete, under_way), 0)
+    assert together.last_mean("val_accuracy") == (1.0, 2.0, pytest.approx(0.55))
+    assert charts.accuracy_curves([together]).panels
+    under_way.metrics["val_accuracy"] = np.full(2, np.nan)
+    assert together.curve("val_accuracy") is None
 
 
 def test_a_curve_is_the_mean_of_the_runs_that_got_as_far():

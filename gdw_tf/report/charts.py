@@ -254,8 +254,9 @@ def class_accuracies(groups: Sequence[Group]) -> Figure:
     said = []
     for group, sizes, accuracies in tailed:
         by_size = accuracies[np.argsort(sizes, kind="stable")]
-        third = max(1, len(sizes) // 3)
-        largest, smallest = np.nanmean(by_size[-third:]), np.nanmean(by_size[:third])
+        by_size = by_size[np.isfinite(by_size)]  # of classes with test images
+        third = max(1, len(by_size) // 3)
+        largest, smallest = by_size[-third:].mean(), by_size[:third].mean()
         said.append(
             f"{group.name}: {largest:.1f} % in the largest third of the classes, "
             f"{smallest:.1f} % in the smallest."

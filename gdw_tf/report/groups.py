@@ -56,7 +56,7 @@ class Group:
         less; it is 0 of one run. `None` if no run has the metric.
         """
         columns = [run.metrics[column] for run in self.runs if column in run.metrics]
-        if not columns:
+        if not any(np.isfinite(one).any() for one in columns):
             return None
         values = np.full((len(columns), max(map(len, columns))), np.nan)
         for row, one in zip(values, columns, strict=True):
@@ -68,29 +68,35 @@ class Group:
         known = counts > 0
         return 1.0 + np.flatnonzero(known), mean[known], std[known]
 
-    def last_mean(self, column: str) -> tuple[float, float, float] | None:
+    def last_mean(self, column: str) -> tuple[float, float, float]:
         """The first and the last of the last epochs, and the mean of a metric in them.
 
-        It is the mean over the complete runs, or over all where none is complete.
+        It is the mean over the complete runs, or over all where none that is complete has the
+        metric, which one must have.
         """
         runs = [run for run in self.shown if column in run.metrics]
-        if not runs:
-            return None
+        runs = runs or [run for run in self.runs if column in run.metrics]
         end = max(run.epochs for run in runs)
         means = [run.metrics[column][-LAST_EPOCHS:].mean() for run in runs]
         return float(max(1, end - LAST_EPOCHS + 1)), float(end), float(np.mean(means))
 
 
 def group(runs: Sequence[ReportedRun]) -> list[Group]:
-    """Puts runs together that differ in the seed only; of two with the same seed, each apart."""
-    found: dict[tuple[Settings, int], list[ReportedRun]] = collections.defaultdict(list)
+    """Puts runs together that differ in the seed only; of two with the same seed, each apart.
+
+    Runs on other files of one's own are no runs of the same settings.
+    """
+    found: dict[tuple[Settings, tuple[str, ...], int], list[ReportedRun]]
+    found = collections.defaultdict(list)
     for run in runs:
         settings = dataclasses.replace(run.settings, seed=0)
         times = 0
-        while any(one.settings.seed == run.settings.seed for one in found[settings, times]):
+        while any(
+            one.settings.seed == run.settings.seed for one in found[settings, run.files, times]
+        ):
             times += 1
-        found[settings, times].append(run)
-    names = _names([settings for settings, _ in found])
+        found[settings, run.files, times].append(run)
+    names = _names([settings for settings, *_ in found])
     taken = collections.Counter(names)
     return [
         Group(

@@ -129,7 +129,7 @@ def _lead(groups: Sequence[Group]) -> str:
 
 def _task(group: Group) -> tuple:
     """What says which training and test set a group has, but for the seed."""
-    return tuple(getattr(group.settings, name) for name in _TASK)
+    return (*(getattr(group.settings, name) for name in _TASK), group.runs[0].files)
 
 
 def _comparison(groups: Sequence[Group]) -> str:
@@ -196,7 +196,7 @@ def _class_tables(groups: Sequence[Group]) -> str:
             axis=0,
         )
         rows = [
-            [name, f"{sizes[place]:.0f}", *(f"{one[place]:.1f}" for one in accuracies)]
+            [name, f"{sizes[place]:.0f}", *(_accuracy(one[place]) for one in accuracies)]
             for place, name in enumerate(names)
         ]
         head = ("class", "training images", *(group.name for group in members))
@@ -206,6 +206,11 @@ def _class_tables(groups: Sequence[Group]) -> str:
         "of training images of the class."
     )
     return f"<p>{caption}</p>{''.join(tables)}"
+
+
+def _accuracy(percent: float) -> str:
+    """Of a class without test images, a dash."""
+    return "—" if np.isnan(percent) else f"{percent:.1f}"
 
 
 def _runs(group: Group) -> str:

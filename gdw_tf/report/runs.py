@@ -23,7 +23,7 @@ from gdw_tf.methods import Method, by_name
 from gdw_tf.methods.labeling import LabelMethod
 from gdw_tf.methods.recorded import RecordedModel
 from gdw_tf.methods.weighting import WeightNetMethod
-from gdw_tf.settings import Settings
+from gdw_tf.settings import OWN_FILES, Settings
 from gdw_tf.workdir import Workdir
 
 CURVES, RECORD, TEST = "weight curve", "record", "test"
@@ -59,6 +59,7 @@ class ReportedRun:
         class_names: names of the classes; none where the data are not there.
         class_counts: training images of each class.
         missing: of `CURVES`, `RECORD` and `TEST`, why it is not there.
+        files: what it was trained on, where its data set's name does not say it.
     """
 
     workdir: Workdir
@@ -71,6 +72,7 @@ class ReportedRun:
     class_names: tuple[str, ...]
     class_counts: tuple[int, ...]
     missing: dict[str, str]
+    files: tuple[str, ...] = ()
 
     @property
     def epochs(self) -> int:
@@ -108,11 +110,12 @@ class Reader:
             metrics=read_metrics(workdir.metrics),
             summary=_summary(workdir),
             curve=_curve(workdir, settings, missing),
-            weights=_weights(workdir, model, noisy, settings, missing),
+            weights=_weights(model, noisy, settings, missing),
             confusion=_confusion(model, noisy, missing),
             class_names=() if noisy is None else noisy.class_names,
             class_counts=() if noisy is None else tuple(noisy.class_counts),
             missing=missing,
+            files=_files(settings, locations),
         )
 
     def _data(
@@ -126,10 +129,18 @@ class Reader:
         try:
             if self._read is None or self._read[0] != key:
                 self._read = key, experiment.load_source(settings, **locations)
-            return run_loading.data_from(self._read[1], workdir, settings)
+            noisy = run_loading.data_from(self._read[1], workdir, settings)
+            workdir.check_training_set(noisy.training_digest())
+            return noisy
         except (OSError, TypeError, ValueError, tf.errors.OpError) as error:
             missing[TEST] = missing[RECORD] = f"its data cannot be read ({one_line(error)})"
             return None
+
+
+def _files(settings: Settings, locations: dict[str, Any]) -> tuple[str, ...]:
+    if settings.dataset not in OWN_FILES:
+        return ()
+    return tuple(f"{name}={place}" for name, place in locations.items() if isinstance(place, str))
 
 
 def read_metrics(path: Path) -> dict[str, np.ndarray]:
@@ -176,7 +187,7 @@ def _confusion(
         return None
     try:
         return confusion(model, noisy)
-    except tf.errors.OpError as error:
+    except (ValueError, tf.errors.OpError) as error:
         missing[TEST] = f"its test images cannot be read ({one_line(error)})"
         return None
 
@@ -219,7 +230,6 @@ def _curve(
 
 
 def _weights(
-    workdir: Workdir,
     model: Method | None,
     noisy: NoisyData | None,
     settings: Settings,
@@ -240,11 +250,6 @@ def _weights(
                 *record.probabilities.shape, len(noisy.y_train), noisy.num_classes
             )
         )
-        return None
-    try:
-        workdir.check_training_set(noisy.training_digest())
-    except ValueError as error:
-        missing[RECORD] = str(error)
         return None
     visited = record.visits > 0
     if not visited.any():

@@ -8,6 +8,7 @@ import pytest
 from sklearn.svm import SVC
 
 from gdw_tf.comparison import (
+    Comparison,
     Contender,
     Row,
     early_stopping_accuracy,
@@ -127,6 +128,34 @@ def test_a_run_of_other_flags_is_not_touched(compared):
     finished = run("compare", *arguments, "--epochs=3")
     assert finished.code == 2
     assert "--epochs=2" in finished.err and "--epochs=3" in finished.err
+
+
+def test_complete_runs_are_those_of_the_data_as_they_are(tmp_path):
+    noisy = prepare(load("digits"), num_meta=20, train_examples=200)
+    arrays = {
+        **{"x": noisy.x_train, "y": noisy.y_train, "x_meta": noisy.x_meta, "y_meta": noisy.y_meta},
+        **{"x_test": noisy.x_test, "y_test": noisy.y_test},
+    }
+    own = tmp_path / "own.npz"
+    np.savez(own, **arrays)
+    arguments = (
+        *("compare", "--dataset=npz", f"--data_file={own}", "--network=small_cnn", "--epochs=1"),
+        *("--methods=ce", "--seeds=0", f"--workdir={tmp_path / 'compared'}"),
+    )
+    assert run(*arguments).code == 0
+    assert run(*arguments).code == 0
+    np.savez(own, **arrays | {"y": np.roll(noisy.y_train, 1)})
+    refused = run(*arguments)
+    assert refused.code == 2
+    assert "The training set is no longer the one that the run began with" in refused.err
+
+
+def test_a_value_that_is_a_path_does_not_lead_out_of_the_directory(tmp_path):
+    (name,) = {
+        one.workdir.root.name
+        for one in Comparison.plan(["gdw:virtual_scope=a/../b"], ["0"], tmp_path).trainings
+    }
+    assert name == "gdw-virtual_scope=a_.._b-seed0"
 
 
 def test_a_run_that_fails_is_named_and_the_others_are_kept(tmp_path):
