@@ -23,9 +23,10 @@ from gdw_tf.audit.tables import LabelFiles
 from gdw_tf.compare import JOBS, METHODS, SEEDS
 from gdw_tf.comparison import Comparison, Row, Run, markdown_text, percent, row_of, train_all
 from gdw_tf.provenance import command, made_by
+from gdw_tf.settings import on_other_data
 from gdw_tf.workdir import Workdir
 
-CONTENDERS = ("gdw", "gdw:pair_memory=0.99:meta_weight=0.1")
+CONTENDERS = ("gdw:pair_memory=0.99:meta_weight=0.1",)
 SETTINGS = {
     f"{title}, {network}": (*noise, f"network={network}")
     for network in ("small_cnn", "small_cnn_without_dropout")
@@ -90,11 +91,11 @@ def second_round(run: Run) -> tuple[Run, dict[str, float]]:
     noisy, audit = audited(run)
     path = run.workdir.root.with_name(f"{run.workdir.root.name}.npz")
     LabelFiles(path, noisy, run.settings).write(audit.suggestions)
-    settings = dataclasses.replace(
-        run.settings, dataset="npz", noise="none", noise_rate=0.0, num_meta=None, augment=False
-    )
+    settings = dataclasses.replace(on_other_data(run.settings, "npz"), augment=False)
     workdir = Workdir(run.workdir.root.parent / f"second-{run.workdir.root.name}")
-    return Run(settings, workdir, (f"--data_file={path}",)), audit.figures(noisy.y_true)
+    workdir.check(settings, resume=True)
+    flags = (*run.machine_flags, f"--data_file={path}")
+    return Run(settings, workdir, flags), audit.figures(noisy.y_true)
 
 
 def _folder(assignments: tuple[str, ...]) -> str:

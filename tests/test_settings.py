@@ -2,8 +2,15 @@ from __future__ import annotations
 
 import pytest
 
-from gdw_tf import data
-from gdw_tf.settings import DEFAULTS, differences, flag_lines, resolve
+from gdw_tf import data, methods
+from gdw_tf.settings import (
+    DEFAULTS,
+    differences,
+    flag_lines,
+    lines_beside_defaults,
+    on_other_data,
+    resolve,
+)
 
 
 def test_every_data_set_has_its_defaults():
@@ -85,3 +92,25 @@ def test_a_run_older_than_a_setting_was_made_with_its_default():
     changed = resolve(dataset="digits", meta_weight=0.1)
     assert differences(older, changed) == ["--meta_weight=0.1"]
     assert differences(flag_lines(settings), changed) == ["--meta_weight=0.0", "--meta_weight=0.1"]
+
+
+@pytest.mark.parametrize("method", methods.names())
+def test_a_training_on_other_data_is_as_the_first_one_but_for_its_data(method):
+    first = resolve(
+        **{"dataset": "digits", "method": method, "noise": "uniform", "noise_rate": 0.3},
+        **{"imbalance_factor": 0.5, "train_examples": 200, "epochs": 7, "seed": 3},
+    )
+    other = on_other_data(first, "npz")
+    assert (other.dataset, other.noise, other.noise_rate) == ("npz", "none", 0.0)
+    assert (other.imbalance_factor, other.train_examples, other.num_meta) == (1.0, None, None)
+    assert (other.method, other.network, other.epochs, other.seed) == (method, "small_cnn", 7, 3)
+    if method == "co_teaching":  # it had its rate from the noise
+        assert other.forget_rate == 0.3
+    lines = lines_beside_defaults(other)
+    assert {"--dataset=npz", "--epochs=7", "--seed=3", "--network=small_cnn"} <= set(lines)
+    assert not any(line.startswith(("--noise", "--batch_size", "--momentum")) for line in lines)
+
+
+def test_a_meta_set_of_the_training_images_is_taken_of_other_ones_too():
+    first = resolve(dataset="digits", meta="noisy", num_meta=30)
+    assert (on_other_data(first, "npz").meta, on_other_data(first, "npz").num_meta) == ("noisy", 30)

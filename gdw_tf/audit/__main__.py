@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import dataclasses
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +39,7 @@ from gdw_tf.workdir import Workdir
 NEXT = flags.DEFINE_integer(
     "next", None, "How many examples to name for verification.", lower_bound=1
 )
-APPLY = flags.DEFINE_string(
+APPLY = cli.define_path(
     "apply", None, "Table of decisions to correct labels by; suggested for all suggestions."
 )
 SUGGESTED = "suggested"
@@ -52,7 +53,9 @@ GROUPS = {"Audit": [cli.OUT, NEXT, APPLY, SHOWN], "Options": run_loading.FLAGS_O
 def main(argv: list[str]) -> None:
     """Runs the audit, or applies what was decided."""
     with cli.user_errors():
-        if NEXT.value and APPLY.value:
+        if APPLY.value is not None and not cli.OUT.value:
+            raise ValueError("Name the file to write. Received: no --out")
+        if NEXT.value and APPLY.value is not None:
             raise ValueError(
                 f"next and apply are two programs. Received: next={NEXT.value}, "
                 f"apply={APPLY.value}; allowed: one of them."
@@ -60,7 +63,7 @@ def main(argv: list[str]) -> None:
         workdir, settings = run_loading.open_run(argv)
         source = experiment.load_source(settings, **train_flags.locations())
         noisy = run_loading.data_from(source, workdir, settings)
-        if APPLY.value:
+        if APPLY.value is not None:
             if not settings.augmentation(source.augment).crop_and_flip:
                 settings = dataclasses.replace(settings, augment=False)  # said, not by default
             _apply(noisy, settings, workdir)
@@ -76,7 +79,7 @@ def main(argv: list[str]) -> None:
         out.mkdir(parents=True, exist_ok=True)
         named = f"{settings.method} on {settings.dataset}, seed {settings.seed}"
         if NEXT.value:
-            _write_next(out, audit, noisy, named)
+            _write_next(out, audit, noisy, named, settings.meta_add or ())
         else:
             _write_audit(out, audit, noisy, named)
 
@@ -99,7 +102,7 @@ def _write_audit(out: Path, audit: Audit, noisy: data.NoisyData, named: str) -> 
         f"{found['suspicious']:,} of {found['examples']:,} labels are suspicious: another class "
         f"than theirs is suggested. Shown are the {len(shown):,} most suspicious examples."
     )
-    files.write_text(out / "audit.csv", examples_csv(audit, noisy, audit.order), "surrogateescape")
+    files.write_text(out / "audit.csv", examples_csv(audit, noisy, audit.order))
     files.write_json(out / "audit.json", found)
     files.write_text(
         out / "audit.html", page(audit, noisy, shown, title=f"Label audit: {named}", lead=lead)
@@ -118,29 +121,31 @@ def _write_audit(out: Path, audit: Audit, noisy: data.NoisyData, named: str) -> 
         )
 
 
-def _write_next(out: Path, audit: Audit, noisy: data.NoisyData, named: str) -> None:
+def _write_next(
+    out: Path, audit: Audit, noisy: data.NoisyData, named: str, earlier: Sequence[str]
+) -> None:
     chosen = next_checks(audit, NEXT.value)
+    tables = ",".join([*earlier, "decisions.csv"])
     lead = (
         f"{len(chosen):,} examples to verify as new meta examples: the least decided, class by "
-        "class. Decide about each, download the decisions, and train with --meta_add=decisions.csv."
+        f"class. Decide about each, download the decisions, and train with --meta_add={tables}."
     )
-    files.write_text(out / "next.csv", examples_csv(audit, noisy, chosen), "surrogateescape")
+    files.write_text(out / "next.csv", examples_csv(audit, noisy, chosen))
     files.write_text(
         out / "next.html", page(audit, noisy, chosen, title=f"To be verified: {named}", lead=lead)
     )
     print(" ".join(str(number) for number in np.asarray(noisy.numbers)[chosen]))
-    print(f"{len(chosen)} examples to verify; written to {out}")
+    print(f"{len(chosen)} examples to verify, for --meta_add={tables}; written to {out}")
 
 
 def _apply(noisy: data.NoisyData, settings: Settings, workdir: Workdir) -> None:
-    if not cli.OUT.value:
-        raise ValueError("Name the file to write. Received: no --out")
-    out, decisions = Path(cli.OUT.value), Path(APPLY.value).expanduser()
+    out, decisions = Path(cli.OUT.value), Path(APPLY.value)
     label_files = LabelFiles(out, noisy, settings)
-    places = (place for place in train_flags.locations().values() if isinstance(place, str))
-    of_the_run = [Path(place).expanduser() for place in places]
+    places = [place for place in train_flags.locations().values() if isinstance(place, str)]
+    places += [*(settings.meta_add or ()), *filter(None, [settings.noise_file])]
+    of_the_run = {path.resolve() for path in (decisions, *map(Path, places), *workdir.growing)}
     for written in label_files.paths.values():
-        if written.resolve() in {one.resolve() for one in (decisions, *of_the_run)}:
+        if written.resolve() in of_the_run:
             raise ValueError(
                 f"What the labels come from must not be written over. Received: out={out}, which "
                 f"writes {written}; allowed: another name."

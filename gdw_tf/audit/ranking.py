@@ -162,8 +162,8 @@ def rank(model: keras.Model, dataset: Any, *, meta_data: Any = None) -> Audit:
 
     Raises:
         TypeError: data of another kind; labels that are neither integers nor one-hot.
-        ValueError: data that do not fit together; labels that are no classes of the model; other
-            examples than those of the model's record; a data set without an end.
+        ValueError: data that do not fit together; labels that are no classes of the model; more or
+            fewer examples than the model's record has; a data set without an end.
     """
     training = fit_data.read_pair(dataset, name="the training data")
     batches = fit_streams.one_pass(training, None, name="the training data")

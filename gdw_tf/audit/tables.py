@@ -16,7 +16,7 @@ from gdw_tf.checks import check_file
 from gdw_tf.data import ImageFiles, NoisyData
 from gdw_tf.data.images import Images
 from gdw_tf.data.verified import Verified, image_name, joined
-from gdw_tf.settings import Settings, flag_line, lines_beside_data
+from gdw_tf.settings import Settings, flag_line, lines_beside_defaults, on_other_data
 
 _SUFFIXES = {"train": "", "test": "_test", "meta": "_meta"}
 
@@ -104,6 +104,8 @@ class LabelFiles:
                 f"Corrected labels of {kind} are written to one kind of file. Received: "
                 f"out={path}; allowed: *{allowed}."
             )
+        if self._in_files:
+            _check_names(noisy)
         for file in self.paths.values():
             check_file("out", file)
 
@@ -125,14 +127,23 @@ class LabelFiles:
 
         Returns:
             The flags of `gdw_tf.train` that take what was written, and train as the run did.
+
+        Raises:
+            ValueError: a class would be left without a training image; nothing is written.
         """
         labels = self._noisy.y_train.copy()
         labels[verified.positions] = verified.labels
         parts = self._parts(labels)
+        kept = np.bincount(parts["train"][1], minlength=self._noisy.num_classes)
+        if not kept.all():
+            raise ValueError(
+                "Every class needs a training image. Received: labels of which none is "
+                f"{self._noisy.class_names[kept.argmin()]}."
+            )
         self._path.parent.mkdir(parents=True, exist_ok=True)
         flags = self._write_tables(parts) if self._in_files else self._write_archive(parts)
-        dataset = "csv" if self._in_files else "npz"
-        return [f"--dataset={dataset}", *flags, *lines_beside_data(self._settings, dataset)]
+        settings = on_other_data(self._settings, "csv" if self._in_files else "npz")
+        return [*lines_beside_defaults(settings), *flags]
 
     def _parts(self, labels: np.ndarray) -> dict[str, tuple[Images, np.ndarray]]:
         noisy, meta = self._noisy, self._settings.meta
@@ -165,6 +176,18 @@ class LabelFiles:
             writer.writerow(["path", "label"])
             for position, label in enumerate(classes):
                 writer.writerow([images.name(position), noisy.class_names[label]])
-            files.write_text(self.paths[part], text.getvalue(), "surrogateescape")
+            files.write_text(self.paths[part], text.getvalue())
             flags.append(f"--{part}_csv={self.paths[part]}")
         return flags
+
+
+def _check_names(noisy: NoisyData) -> None:
+    """Checks that a table in UTF-8 can name all images."""
+    for images in (noisy.x_train, noisy.x_meta, noisy.x_test):
+        for path in images.paths.tolist():
+            try:
+                path.decode()
+            except UnicodeDecodeError as error:
+                raise ValueError(
+                    f"A table can name images by paths in UTF-8 only. Received: {path!r}."
+                ) from error

@@ -16,11 +16,13 @@ from __future__ import annotations
 import csv
 import dataclasses
 import functools
+import os
 from typing import NamedTuple
 
 import numpy as np
 
-from gdw_tf.data.digests import row_digests
+from gdw_tf.checks import is_printable
+from gdw_tf.data.digests import digest, row_digests
 from gdw_tf.data.images import ImageFiles, Images
 from gdw_tf.data.prepare import NoisyData
 from gdw_tf.data.sources.files import open_text
@@ -29,10 +31,14 @@ _DIGITS = 16  # hexadecimal, of a digest
 
 
 def image_name(images: Images, position: int) -> str:
-    """What tells an image from others: its path, or a digest of its pixels."""
-    if isinstance(images, ImageFiles):
-        return images.name(position)
-    return next(row_digests([images[position : position + 1]]))[:_DIGITS].decode()
+    """What tells an image from others: its path, or a digest of its pixels.
+
+    Of a path that is no UTF-8, which neither a table nor a page can name, it is a digest, too.
+    """
+    if not isinstance(images, ImageFiles):
+        return next(row_digests([images[position : position + 1]]))[:_DIGITS].decode()
+    name = images.name(position)
+    return name if is_printable(name) else digest(os.fsencode(name))[:_DIGITS].decode()
 
 
 class Verified(NamedTuple):

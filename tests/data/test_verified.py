@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -90,6 +92,15 @@ def test_an_image_is_found_by_its_name_where_its_number_has_changed(noisy, table
 def test_a_file_goes_by_its_path(tmp_path):
     files = data.ImageFiles(tmp_path, ["a/0.png", "a, b/1.png"], (8, 8))
     assert image_name(files, 1) == "a, b/1.png"
+
+
+def test_a_file_whose_path_nothing_can_print_goes_by_its_digest(tmp_path, noisy, table):
+    files = data.ImageFiles(tmp_path, ["caf\udce9.png", *map(str, range(49))], (8, 8))
+    name = image_name(files, 0)
+    assert len(name) == 16 and name.isalnum()
+    of_files = dataclasses.replace(noisy, x_train=files)
+    path = table(f"index,image,label\n7,{name},3\n")
+    assert read_verified(path, of_files).positions.tolist() == [0]
 
 
 def test_a_table_of_a_spreadsheet_program_can_be_read(noisy, tmp_path):

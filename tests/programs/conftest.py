@@ -3,6 +3,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import io
+import shutil
 import sys
 from typing import NamedTuple
 from unittest import mock
@@ -69,3 +70,20 @@ def finished_run(tmp_path_factory):
     workdir = tmp_path_factory.mktemp("finished") / "run"
     assert run("train", *SHORT, f"--workdir={workdir}", "--epochs=3").code == 0
     return workdir
+
+
+@pytest.fixture
+def browser():
+    """Chromium without a window; what pages write to its console and ask for is logged."""
+    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
+    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if not chromium or not driver:
+        pytest.skip("needs a browser: chromium and chromedriver")
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium
+    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage"):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    started = webdriver.Chrome(options, webdriver.ChromeService(driver))
+    yield started
+    started.quit()
