@@ -300,6 +300,13 @@ def train_all(runs: Sequence[Run], jobs: int) -> list[str]:
     return failures
 
 
+def train_all_or_fail(runs: Sequence[Run], jobs: int) -> None:
+    """As `train_all`, for a program that has nothing to show without one of them, which it ends."""
+    failures = train_all(runs, jobs)
+    if failures:
+        cli.fail("; ".join(failures), code=1)
+
+
 def _row(contender: Contender, runs: Sequence[Run]) -> Row:
     part = SUPPORT_VECTOR_MACHINES.get(contender.method)
     if part:
@@ -320,6 +327,11 @@ def row_of(name: str, workdirs: Sequence[Workdir]) -> Row:
     }
     accuracies = [summary["final_accuracy"] for summary in summaries]
     return Row(name, accuracies, workdirs=[str(one.root) for one in workdirs], **spent)
+
+
+def accuracy_of(runs: Sequence[Run]) -> str:
+    """What complete runs that differ in the seed reached, as `percent` writes it."""
+    return percent(row_of("", [run.workdir for run in runs]))
 
 
 def early_stopping_accuracy(workdir: Workdir) -> float:

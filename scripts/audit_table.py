@@ -32,7 +32,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from gdw_tf import cli, data, experiment, train_flags
 from gdw_tf.audit.ranking import of_record, rank
 from gdw_tf.compare import JOBS, METHODS, SEEDS
-from gdw_tf.comparison import Comparison, Run, markdown_text, train_all
+from gdw_tf.comparison import Comparison, Run, markdown_text, train_all_or_fail
 from gdw_tf.provenance import command, made_by
 from gdw_tf.settings import Settings
 
@@ -85,9 +85,7 @@ def main(argv: list[str]) -> None:
         }
     rows: list[Row] = []
     for name, (folder, plan) in plans.items():
-        failures = train_all(plan.trainings, JOBS.value)
-        if failures:
-            cli.fail("; ".join(failures), code=1)
+        train_all_or_fail(plan.trainings, JOBS.value)
         for run in plan.trainings[: len(SEEDS.value)]:
             rows += cleanlab_rows(name, run, folder / f"folds-seed{run.settings.seed}")
         for contender, runs in zip(plan.contenders, plan.runs, strict=True):

@@ -17,7 +17,6 @@ again. --out gets next_checks.md.
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -29,7 +28,7 @@ from gdw_tf import cli, data, train_flags
 from gdw_tf.audit import Audit, next_checks
 from gdw_tf.audit.next_checks import class_by_class
 from gdw_tf.compare import JOBS, SEEDS
-from gdw_tf.comparison import Comparison, Run, train_all
+from gdw_tf.comparison import Comparison, Run, accuracy_of, train_all_or_fail
 from gdw_tf.provenance import command, made_by
 
 CHECKS = flags.DEFINE_list("checks", ["50", "100", "200"], "How many examples are verified.")
@@ -55,7 +54,7 @@ def main(argv: list[str]) -> None:
             raise ValueError(f"checks must be numbers from 1. Received: {','.join(CHECKS.value)}")
         root = Path(train_flags.WORKDIR.value or "runs/checks_table")
         before = Comparison.plan(["gdw"], SEEDS.value, root / "before", *SETTING)
-    _train(before.trainings)
+    train_all_or_fail(before.trainings, JOBS.value)
     wrong: dict[tuple[str, str], list[float]] = {}
     after: dict[tuple[str, str], list[Run]] = {}
     for run in before.trainings:
@@ -70,12 +69,10 @@ def main(argv: list[str]) -> None:
                 after.setdefault((rule, count), []).extend(plan.trainings)
                 is_wrong = noisy.y_train[chosen] != noisy.y_true[chosen]
                 wrong.setdefault((rule, count), []).append(float(is_wrong.mean()))
-    _train([run for runs in after.values() for run in runs])
-    accuracies = {key: [_accuracy(run) for run in runs] for key, runs in after.items()}
+    train_all_or_fail([run for runs in after.values() for run in runs], JOBS.value)
     out = Path(cli.OUT.value or "docs/audit")
     out.mkdir(parents=True, exist_ok=True)
-    text = markdown([_accuracy(run) for run in before.trainings], accuracies, wrong)
-    (out / "next_checks.md").write_text(text)
+    (out / "next_checks.md").write_text(markdown(before.trainings, after, wrong))
 
 
 def write_decisions(path: Path, noisy: data.NoisyData, chosen: np.ndarray) -> Path:
@@ -91,8 +88,8 @@ def write_decisions(path: Path, noisy: data.NoisyData, chosen: np.ndarray) -> Pa
 
 
 def markdown(
-    before: list[float],
-    after: dict[tuple[str, str], list[float]],
+    before: list[Run],
+    after: dict[tuple[str, str], list[Run]],
     wrong: dict[tuple[str, str], list[float]],
 ) -> str:
     """The table, a row a rule and a column a number of checks."""
@@ -102,31 +99,16 @@ def markdown(
         f"| --- |{' --- |' * (len(CHECKS.value) + 1)}",
     ]
     for rule in RULES:
-        cells = [_percent(after[rule, count]) for count in CHECKS.value]
+        cells = [accuracy_of(after[rule, count]) for count in CHECKS.value]
         share = np.mean([wrong[rule, count] for count in CHECKS.value])
         lines.append(f"| {rule} | {' | '.join(cells)} | {100 * share:.0f} % |")
     lines += [
         "",
-        f"Before any check: {_percent(before)}. Mean ± standard deviation over seeds "
+        f"Before any check: {accuracy_of(before)}. Mean ± standard deviation over seeds "
         f"{', '.join(SEEDS.value)} of the mean of the last five epochs; rules as the script "
         f"explains them. `{command('scripts/checks_table.py')}`, {made_by()}",
     ]
     return "\n".join(lines) + "\n"
-
-
-def _train(runs: list[Run]) -> None:
-    failures = train_all(runs, JOBS.value)
-    if failures:
-        cli.fail("; ".join(failures), code=1)
-
-
-def _accuracy(run: Run) -> float:
-    return json.loads(run.workdir.summary.read_text())["final_accuracy"]
-
-
-def _percent(accuracies: list[float]) -> str:
-    spread = np.std(accuracies, ddof=1) if len(accuracies) > 1 else 0.0
-    return f"{100 * np.mean(accuracies):.1f} ± {100 * spread:.1f}"
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ made again. --out gets second_round.md.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from pathlib import Path
 
 from audited import audited
@@ -21,7 +20,15 @@ from audited import audited
 from gdw_tf import cli, train_flags
 from gdw_tf.audit.tables import LabelFiles
 from gdw_tf.compare import JOBS, METHODS, SEEDS
-from gdw_tf.comparison import Comparison, Row, Run, markdown_text, percent, row_of, train_all
+from gdw_tf.comparison import (
+    Comparison,
+    Row,
+    Run,
+    accuracy_of,
+    markdown_text,
+    percent,
+    train_all_or_fail,
+)
 from gdw_tf.provenance import command, made_by
 from gdw_tf.settings import on_other_data
 from gdw_tf.workdir import Workdir
@@ -55,9 +62,12 @@ def main(argv: list[str]) -> None:
             )
             for network in sorted({_network(title) for title in SETTINGS})
         }
-    _train([run for plan in (*first.values(), *ceilings.values()) for run in plan.trainings])
+    train_all_or_fail(
+        [run for plan in (*first.values(), *ceilings.values()) for run in plan.trainings],
+        JOBS.value,
+    )
     second = {run: second_round(run) for plan in first.values() for run in plan.trainings}
-    _train([again for again, _ in second.values()])
+    train_all_or_fail([again for again, _ in second.values()], JOBS.value)
 
     lines = [
         "| setting | method | first round | labels that are right | second round | plain training "
@@ -65,15 +75,15 @@ def main(argv: list[str]) -> None:
         "| --- | --- | --- | --- | --- | --- |",
     ]
     for title, plan in first.items():
-        ceiling = _accuracy(ceilings[_network(title)].trainings)
+        ceiling = accuracy_of(ceilings[_network(title)].trainings)
         for contender, runs in zip(plan.contenders, plan.runs, strict=True):
             audits = [second[run][1] for run in runs]
             before, after = (
                 percent(Row("", [figures[name] for figures in audits]))
                 for name in ("right_given", "right_suggested")
             )
-            again = _accuracy([second[run][0] for run in runs])
-            cells = [title, markdown_text(contender.name), _accuracy(runs)]
+            again = accuracy_of([second[run][0] for run in runs])
+            cells = [title, markdown_text(contender.name), accuracy_of(runs)]
             cells += [f"{before}, then {after}", again, ceiling]
             lines.append(f"| {' | '.join(cells)} |")
     lines += [
@@ -104,16 +114,6 @@ def _folder(assignments: tuple[str, ...]) -> str:
 
 def _network(title: str) -> str:
     return title.rpartition(" ")[2]
-
-
-def _accuracy(runs: Sequence[Run]) -> str:
-    return percent(row_of("", [run.workdir for run in runs]))
-
-
-def _train(runs: list[Run]) -> None:
-    failures = train_all(runs, JOBS.value)
-    if failures:
-        cli.fail("; ".join(failures), code=1)
 
 
 if __name__ == "__main__":

@@ -15,10 +15,9 @@ from gdw_tf.audit.ranking import Audit
 from gdw_tf.checks import check_file
 from gdw_tf.data import ImageFiles, NoisyData
 from gdw_tf.data.images import Images
+from gdw_tf.data.sources.npz import PART_SUFFIXES
 from gdw_tf.data.verified import Verified, image_name, joined
 from gdw_tf.settings import Settings, flag_line, lines_beside_defaults, on_other_data
-
-_SUFFIXES = {"train": "", "test": "_test", "meta": "_meta"}
 
 
 def examples_csv(audit: Audit, noisy: NoisyData, chosen: Sequence[int]) -> str:
@@ -115,7 +114,7 @@ class LabelFiles:
         if not self._in_files:
             return {"train": self._path}
         return {
-            part: self._path.with_name(f"{self._path.stem}{_SUFFIXES[part]}{self._path.suffix}")
+            part: self._path.with_name(f"{self._path.stem}{PART_SUFFIXES[part]}{self._path.suffix}")
             for part in self._parts(self._noisy.y_train)
         }
 
@@ -157,7 +156,7 @@ class LabelFiles:
 
     def _write_archive(self, parts: dict[str, tuple[Images, np.ndarray]]) -> list[str]:
         arrays = {
-            f"{key}{_SUFFIXES[part]}": pair[place]
+            f"{key}{PART_SUFFIXES[part]}": pair[place]
             for part, pair in parts.items()
             for place, key in enumerate("xy")
         }

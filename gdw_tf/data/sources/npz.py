@@ -33,7 +33,8 @@ _DAMAGED = (
     *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, ValueError, EOFError, MemoryError),
     *(NotImplementedError, RuntimeError, OverflowError),
 )
-_SUFFIXES = {"train": "", "meta": "_meta", "test": "_test"}
+PART_SUFFIXES = {"train": "", "meta": "_meta", "test": "_test"}
+"""Of the names of the arrays, by the part of the data."""
 
 
 def load_npz(
@@ -68,7 +69,7 @@ def load_npz(
     arrays = _read(os.path.expanduser(data_file))
     parts = {
         part: (_images(f"x{suffix}", arrays, image_size), arrays[f"y{suffix}"])
-        for part, suffix in _SUFFIXES.items()
+        for part, suffix in PART_SUFFIXES.items()
         if f"x{suffix}" in arrays
     }
     shapes = {images.shape[1:] for images, _ in parts.values()}
@@ -81,7 +82,7 @@ def load_npz(
     class_names = _class_names(arrays.get("class_names"), max(2, int(1 + y_train.max())))
     check_every_class(y_train, class_names)
     labels = {
-        part: check_labels(f"y{_SUFFIXES[part]}", y, len(class_names))
+        part: check_labels(f"y{PART_SUFFIXES[part]}", y, len(class_names))
         for part, (_, y) in parts.items()
     }
     mean, std = channel_statistics(parts["train"][0])
@@ -102,7 +103,7 @@ def load_npz(
 
 
 def _read(data_file: str) -> dict[str, np.ndarray]:
-    names = [f"{axis}{suffix}" for axis in "xy" for suffix in _SUFFIXES.values()]
+    names = [f"{axis}{suffix}" for axis in "xy" for suffix in PART_SUFFIXES.values()]
     with open(data_file, "rb") as file:
         if not zipfile.is_zipfile(file):
             raise ValueError(f"This is no archive of numpy.savez. Received: {data_file}.")
