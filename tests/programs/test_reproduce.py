@@ -75,6 +75,25 @@ def test_what_is_complete_is_not_run_again_and_what_is_gone_is_not_told(reproduc
     assert cells_of(tmp_path, "gdw")[0] == f"{100 * accuracy:.1f} (seeds 0)"
 
 
+def test_kept_runs_give_the_results_of_the_runs(reproduced, tmp_path):
+    program = [sys.executable, ROOT / "scripts/keep_runs.py", f"--workdir={reproduced / 'runs'}"]
+    finished = subprocess.run(
+        [*program, f"--out={tmp_path / 'runs'}"],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stderr
+    kept = {path.name for path in (tmp_path / "runs").rglob("*") if path.is_file()}
+    assert kept == {"flags.txt", "metrics.csv", "weight_curve.csv", "summary.json"}
+    flag_files = (tmp_path / "runs").rglob("flags.txt")
+    assert not any(str(reproduced) in path.read_text() for path in flag_files)
+    assert reproduce(tmp_path, *SHORT, "--seeds=0,1").returncode == 0  # none is trained again
+    assert (tmp_path / "results.md").read_text() == (reproduced / "results.md").read_text()
+    assert not list((tmp_path / "runs").rglob("checkpoints"))
+
+
 def test_the_portable_backend_makes_the_same_kind_of_run(tmp_path):
     pytest.importorskip("jax", reason="JAX is not installed: pip install .[portable]")
     finished = reproduce(tmp_path, *SHORT, "--methods=gdw", "--seeds=0", "--backend=portable")
