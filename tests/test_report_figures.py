@@ -57,7 +57,10 @@ def test_runs_on_other_files_are_no_other_seeds():
         made_up_run(seed=seed, files=(f"data_file={name}",)) for seed, name in ((0, "a"), (1, "b"))
     ]
     assert [len(one.runs) for one in group(runs)] == [1, 1]
-    assert len({one.name for one in group(runs)}) == 2
+    assert [one.name for one in group(runs)] == ["gdw in gdw-0", "gdw in gdw-1"]
+    for run, root in zip(runs, ("first/run", "second/run"), strict=True):
+        run.workdir.root = root
+    assert [one.name for one in group(runs)] == ["gdw in first/run", "gdw in second/run"]
 
 
 def test_a_metric_that_no_complete_run_has_is_drawn_of_the_others():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -97,14 +98,24 @@ def group(runs: Sequence[ReportedRun]) -> list[Group]:
             times += 1
         found[settings, run.files, times].append(run)
     names = _names([settings for settings, *_ in found])
-    taken = collections.Counter(names)
+    names = _told_apart(names, [Path(members[0].workdir.root) for members in found.values()])
     return [
-        Group(
-            f"{name} in {members[0].workdir.root}" if taken[name] > 1 else name,
-            tuple(members),
-            style,
-        )
+        Group(name, tuple(members), style)
         for style, (name, members) in enumerate(zip(names, found.values(), strict=True))
+    ]
+
+
+def _told_apart(names: Sequence[str], places: Sequence[Path]) -> list[str]:
+    """Adds to names that are taken twice their directories, as whole paths where these are, too."""
+    taken = collections.Counter(names)
+    here = collections.Counter(
+        (name, place.name) for name, place in zip(names, places, strict=True)
+    )
+    return [
+        name
+        if taken[name] == 1
+        else f"{name} in {place.name if here[name, place.name] == 1 else place}"
+        for name, place in zip(names, places, strict=True)
     ]
 
 

@@ -313,10 +313,10 @@ def test_runs_that_differ_in_the_seed_only_are_one(tmp_path):
     page = report(tmp_path, tmp_path / "all", tmp_path / "all" / "a", tmp_path / "again")
     rows = Tables(page).rows["Comparison"][1:]
     assert [row[:3] for row in rows] == [
-        [f"gdw in {tmp_path / 'all' / 'a'}", "0, 1", "25.0 ± 0.0"],
+        ["gdw in a", "0, 1", "25.0 ± 0.0"],
         ["gdw:memory=0.7", "0", "25.0"],
         ["ce", "0", "25.0"],
-        [f"gdw in {tmp_path / 'again'}", "1", "25.0"],
+        ["gdw in again", "1", "25.0"],
     ]
 
 
