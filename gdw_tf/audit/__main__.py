@@ -53,13 +53,13 @@ GROUPS = {"Audit": [cli.OUT, NEXT, APPLY, SHOWN], "Options": run_loading.FLAGS_O
 def main(argv: list[str]) -> None:
     """Runs the audit, or applies what was decided."""
     with cli.user_errors():
-        if APPLY.value is not None and not cli.OUT.value:
-            raise ValueError("Name the file to write. Received: no --out")
         if NEXT.value and APPLY.value is not None:
             raise ValueError(
                 f"next and apply are two programs. Received: next={NEXT.value}, "
                 f"apply={APPLY.value}; allowed: one of them."
             )
+        if APPLY.value is not None and not cli.OUT.value:
+            raise ValueError("Name the file to write. Received: no --out")
         workdir, settings = run_loading.open_run(argv)
         source = experiment.load_source(settings, **train_flags.locations())
         noisy = run_loading.data_from(source, workdir, settings)
