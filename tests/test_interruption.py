@@ -19,6 +19,19 @@ def test_a_signal_raises_at_once_where_nothing_is_deferred(number):
     assert stop.value.signal == number
 
 
+def test_the_end_of_a_terminal_stops_a_program_that_it_would_have_ended():
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # a test run under nohup ignores it
+    try:
+        with Interruption(), pytest.raises(Interrupted) as stop:
+            send(signal.SIGHUP)
+        assert stop.value.signal == signal.SIGHUP
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        with Interruption():
+            send(signal.SIGHUP)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
 def test_a_deferred_signal_waits_to_be_asked_for():
     with Interruption() as interruption:
         interruption.check()
