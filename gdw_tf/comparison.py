@@ -247,11 +247,7 @@ class Comparison:
 
 
 def _planned(contender: Contender, seed: str, root: Path, assignments: Sequence[str]) -> Run:
-    name = (
-        "ce"
-        if contender.method == EARLY_STOPPING
-        else re.sub(r"[^\w.=,+-]", "_", contender.name.replace(":", "-"))
-    )
+    name = "ce" if contender.method == EARLY_STOPPING else contender.name.replace(":", "-")
     settings = contender.settings(seed, assignments)
     if settings.meta == "pseudo" and contender.method in (EARLY_STOPPING, "svc_clean"):
         raise ValueError(

@@ -108,9 +108,7 @@ def group(runs: Sequence[ReportedRun]) -> list[Group]:
 def _told_apart(names: Sequence[str], places: Sequence[Path]) -> list[str]:
     """Adds to names that are taken twice their directories, as whole paths where these are, too."""
     taken = collections.Counter(names)
-    here = collections.Counter(
-        (name, place.name) for name, place in zip(names, places, strict=True)
-    )
+    here = collections.Counter(zip(names, [place.name for place in places], strict=True))
     return [
         name
         if taken[name] == 1
