@@ -131,8 +131,7 @@ class Row:
 def main(argv: list[str]) -> None:
     """Times the methods, prints a table and writes what was asked for."""
     with cli.user_errors():
-        if argv[1:]:
-            raise ValueError(f"All arguments are flags. Received: {' '.join(argv[1:])}")
+        cli.check_all_flags(argv)
         if PLOT.value:
             check_matplotlib()
         names = METHODS.value if METHODS.present else [STOCK, "ce", "mw_net", "gdw"]

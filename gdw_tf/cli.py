@@ -73,6 +73,19 @@ def run(main: Callable[[list[str]], None], *, doc: str, groups: Groups) -> None:
     app.run(run_main, flags_parser=parse)
 
 
+def check_all_flags(argv: Sequence[str]) -> None:
+    """Checks that there is nothing but flags on the command line.
+
+    Args:
+        argv: the program's name and its positional arguments.
+
+    Raises:
+        ValueError: there is a positional argument.
+    """
+    if argv[1:]:
+        raise ValueError(f"All arguments are flags. Received: {' '.join(argv[1:])}")
+
+
 @contextlib.contextmanager
 def user_errors() -> Iterator[None]:
     """Turns errors of the user's into one line and exit code 2, of the machine's into code 1."""

@@ -51,8 +51,7 @@ JOBS = flags.DEFINE_integer(
 def main(argv: list[str]) -> None:
     """Runs the comparison."""
     with cli.user_errors():
-        if argv[1:]:
-            raise ValueError(f"All arguments are flags. Received: {' '.join(argv[1:])}")
+        cli.check_all_flags(argv)
         if train_flags.STRATEGY.value == "multi_worker":
             raise ValueError(
                 "The runs are started on one machine. Received: strategy=multi_worker; allowed: "

@@ -199,8 +199,7 @@ def _read_flags(argv: list[str]) -> tuple[Settings, tf.distribute.Strategy, Work
     Raises:
         ValueError: flags that cannot be, or do not go together.
     """
-    if argv[1:]:
-        raise ValueError(f"All arguments are flags. Received: {' '.join(argv[1:])}")
+    cli.check_all_flags(argv)
     settings = train_flags.settings_from_flags()
     if train_flags.WORKDIR.value == "":
         raise ValueError("workdir must be a directory. Received: workdir=; allowed: a path.")

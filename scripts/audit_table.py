@@ -66,8 +66,7 @@ class Row(NamedTuple):
 def main(argv: list[str]) -> None:
     """Runs what is missing and writes the table."""
     with cli.user_errors():
-        if argv[1:]:
-            raise ValueError(f"All arguments are flags. Received: {' '.join(argv[1:])}")
+        cli.check_all_flags(argv)
         if ONLY.value and not set(ONLY.value) <= set(map(str, range(1, len(SETTINGS) + 1))):
             raise ValueError(
                 f"settings must be numbers from 1 to {len(SETTINGS)}. Received: "

@@ -46,8 +46,7 @@ has `--workdir=RUN`, or `NEW` where it reads data.
 def main(argv: list[str]) -> None:
     """Writes the section in the place of the one that is there, or at the end."""
     with cli.user_errors():
-        if argv[1:]:
-            raise ValueError(f"All arguments are flags. Received: {' '.join(argv[1:])}")
+        cli.check_all_flags(argv)
         path = Path(DOCUMENT.value)
         text = path.read_text() if path.exists() else "# Reliability\n"
     before, _, rest = text.partition(f"{HEADING}\n")

@@ -48,8 +48,7 @@ RULES: dict[str, Callable[[Audit, int, np.random.Generator], np.ndarray]] = {
 def main(argv: list[str]) -> None:
     """Runs what is missing and writes the table."""
     with cli.user_errors():
-        if argv[1:]:
-            raise ValueError(f"All arguments are flags. Received: {' '.join(argv[1:])}")
+        cli.check_all_flags(argv)
         if not all(number.isdecimal() and int(number) for number in CHECKS.value):
             raise ValueError(f"checks must be numbers from 1. Received: {','.join(CHECKS.value)}")
         root = Path(train_flags.WORKDIR.value or "runs/checks_table")

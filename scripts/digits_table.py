@@ -49,8 +49,7 @@ SETTINGS: dict[str, tuple[str, ...]] = {
 def main(argv: list[str]) -> None:
     """Runs what is missing and writes the table."""
     with cli.user_errors():
-        if argv[1:]:
-            raise ValueError(f"All arguments are flags. Received: {' '.join(argv[1:])}")
+        cli.check_all_flags(argv)
         names = METHODS.value if METHODS.present else [*methods.names(), *OURS, *WITHOUT_RUNS]
         root = Path(train_flags.WORKDIR.value or "runs/digits_table")
         chosen = list(SETTINGS)

@@ -43,8 +43,7 @@ class Panel(NamedTuple):
 def main(argv: list[str]) -> None:
     """Reads, writes and draws."""
     with cli.user_errors():
-        if argv[1:]:
-            raise ValueError(f"All arguments are flags. Received: {' '.join(argv[1:])}")
+        cli.check_all_flags(argv)
         check_matplotlib()
         panels = [
             read("digits, uniform 60 %", "digits/meta_choices.csv", "small_cnn", "uniform 60 %"),

@@ -89,8 +89,7 @@ def follow(model: GDW, y_true: np.ndarray) -> None:
 def main(argv: list[str]) -> None:
     """Trains, draws the picture and prints its last points."""
     with cli.user_errors():
-        if argv[1:]:
-            raise ValueError(f"All arguments are flags. Received: {' '.join(argv[1:])}")
+        cli.check_all_flags(argv)
         if set(METHODS.value) & set(WITHOUT_RUNS) or not 0 < len(METHODS.value) <= len(LINES):
             raise ValueError(
                 f"methods must be one to {len(LINES)} training methods. Received: "

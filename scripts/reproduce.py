@@ -120,8 +120,7 @@ def main(argv: list[str]) -> None:
     """Runs what is missing and writes the results."""
     root = Path(train_flags.WORKDIR.value or "runs/reproduce")
     with cli.user_errors():
-        if argv[1:]:
-            raise ValueError(f"All arguments are flags. Received: {' '.join(argv[1:])}")
+        cli.check_all_flags(argv)
         out = Path(cli.OUT.value or ROOT / "docs/results.md")
         check_file("out", out)
         runs = planned(root)

@@ -48,8 +48,7 @@ RIGHT_LABELS = ("noise=none", "noise_rate=0.0")
 def main(argv: list[str]) -> None:
     """Runs what is missing and writes the table."""
     with cli.user_errors():
-        if argv[1:]:
-            raise ValueError(f"All arguments are flags. Received: {' '.join(argv[1:])}")
+        cli.check_all_flags(argv)
         names = METHODS.value if METHODS.present else CONTENDERS
         root = Path(train_flags.WORKDIR.value or "runs/second_round_table")
         first = {

@@ -29,8 +29,7 @@ WARM_UP = 50  # pairs that are drawn first: threads start, and tf.data finds its
 def main(argv: list[str]) -> None:
     """Prints the rate and, where it is asked for, the share of waiting."""
     with cli.user_errors():
-        if argv[1:]:
-            raise ValueError(f"All arguments are flags. Received: {' '.join(argv[1:])}")
+        cli.check_all_flags(argv)
         settings = train_flags.settings_from_flags()
         if settings.meta == "pseudo":
             raise ValueError(

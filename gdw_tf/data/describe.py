@@ -26,8 +26,7 @@ from gdw_tf.workdir import Workdir
 def main(argv: list[str]) -> None:
     """Prints the description and writes the files."""
     with cli.user_errors():
-        if argv[1:]:
-            raise ValueError(f"All arguments are flags. Received: {' '.join(argv[1:])}")
+        cli.check_all_flags(argv)
         out = cli.OUT.value and Path(cli.OUT.value)
         if out:
             figures.check_matplotlib()

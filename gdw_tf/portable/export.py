@@ -43,8 +43,7 @@ EVALUATION_BATCH_SIZE = 500
 def main(argv: list[str]) -> None:
     """Exports, from flags to files."""
     with cli.user_errors():
-        if argv[1:]:
-            raise ValueError(f"All arguments are flags. Received: {' '.join(argv[1:])}")
+        cli.check_all_flags(argv)
         settings = train_flags.settings_from_flags()
         check_portable(settings)
         out = _new_directory(cli.OUT.value)
