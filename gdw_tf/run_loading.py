@@ -120,17 +120,9 @@ def flags_of(workdir: Workdir) -> Iterator[None]:
     """
     given = {flag.name for flag in train_flags.LOCATIONS if flag.present}
     lines = [line.strip() for line in workdir.flags.read_text().splitlines()]
-    assignments = [_assignment(line) for line in lines if line.startswith("--")]
+    assignments = [train_flags.assignment_of(line) for line in lines if line.startswith("--")]
     with train_flags.flags_set([one for one in assignments if one.partition("=")[0] not in given]):
         yield
-
-
-def _assignment(line: str) -> str:
-    """A line of a flag file as `NAME=VALUE`."""
-    text = line.removeprefix("--")
-    if "=" in text:
-        return text
-    return f"{text}=true" if text in flags.FLAGS else f"{text.removeprefix('no')}=false"
 
 
 def load_checkpoint(workdir: Workdir) -> Method:

@@ -117,6 +117,12 @@ TENSORBOARD_PROFILE = flags.DEFINE_list(
     "FIRST,LAST: steps to profile for TensorBoard, counted from 1 where this process begins to "
     "train (with --meta=pseudo, in each of its rounds).",
 )
+MACHINE = (
+    *(STRATEGY, JIT, DETERMINISTIC, ON_NON_FINITE, RECORD_EXAMPLES),
+    *(CHECKPOINT_EVERY, CHECKPOINT_MINUTES, KEEP_CHECKPOINTS),
+    *(TENSORBOARD_GRAPH, TENSORBOARD_PROFILE),
+)
+"""How a machine trains."""
 
 GROUPS = {
     "Data": [
@@ -416,18 +422,43 @@ def flags_set(assignments: Sequence[str]) -> Iterator[None]:
         ValueError: there is no such flag.
         flags.Error: a value cannot be read.
     """
-    before: dict[str, tuple[Any, int]] = {}
+    names = [assignment.partition("=")[0] for assignment in assignments]
+    for name, assignment in zip(names, assignments, strict=True):
+        if name not in flags.FLAGS:
+            raise ValueError(f"There is no such flag. Received: {assignment}")
+    with _kept(names):
+        for name, assignment in zip(names, assignments, strict=True):
+            flags.FLAGS[name].parse(assignment.partition("=")[2])
+        yield
+
+
+@contextlib.contextmanager
+def settings_by_default() -> Iterator[None]:
+    """Gives the flags that are settings their defaults for a while, whatever was given."""
+    names = [field.name for field in dataclasses.fields(Settings)]
+    with _kept(names):
+        for name in names:
+            flags.FLAGS[name].unparse()
+        yield
+
+
+@contextlib.contextmanager
+def _kept(names: Sequence[str]) -> Iterator[None]:
+    """Gives flags back what they are now, when the block ends."""
+    before = {name: (flags.FLAGS[name].value, flags.FLAGS[name].present) for name in names}
     try:
-        for assignment in assignments:
-            name, _, text = assignment.partition("=")
-            if name not in flags.FLAGS:
-                raise ValueError(f"There is no such flag. Received: {assignment}")
-            before.setdefault(name, (flags.FLAGS[name].value, flags.FLAGS[name].present))
-            flags.FLAGS[name].parse(text)
         yield
     finally:
         for name, (value, present) in before.items():
             flags.FLAGS[name].value, flags.FLAGS[name].present = value, present
+
+
+def assignment_of(line: str) -> str:
+    """A line of a flag file, `--NAME=VALUE`, `--NAME` or `--noNAME`, as `NAME=VALUE`."""
+    text = line.strip().removeprefix("--")
+    if "=" in text:
+        return text
+    return f"{text}=true" if text in flags.FLAGS else f"{text.removeprefix('no')}=false"
 
 
 def locations() -> dict[str, Any]:
@@ -437,12 +468,7 @@ def locations() -> dict[str, Any]:
 
 def machine_lines() -> list[str]:
     """How this machine trains, as lines of a flag file: no part of the settings either."""
-    how = (
-        *(STRATEGY, JIT, DETERMINISTIC, ON_NON_FINITE, RECORD_EXAMPLES),
-        *(CHECKPOINT_EVERY, CHECKPOINT_MINUTES, KEEP_CHECKPOINTS),
-        *(TENSORBOARD_GRAPH, TENSORBOARD_PROFILE),
-    )
-    return [flag_line(flag.name, flag.value) for flag in how if flag.value is not None]
+    return [flag_line(flag.name, flag.value) for flag in MACHINE if flag.value is not None]
 
 
 def location_lines() -> list[str]:

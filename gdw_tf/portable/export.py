@@ -88,9 +88,18 @@ def main(argv: list[str]) -> None:
 def check_portable(settings: Settings) -> None:
     """Checks that nothing is asked for that only `fit` and its data pipeline can do.
 
+    Args:
+        settings: what is to be carried over; how a machine trains is asked of the flags.
+
     Raises:
         ValueError: something is.
     """
+    if of_machine := [flag for flag in train_flags.MACHINE if flag.present]:
+        raise ValueError(
+            "run.py trains in its own way, on one device, and keeps every epoch. Received: "
+            f"{of_machine[0].name}={of_machine[0].value}; allowed: flags of data, method and "
+            "training."
+        )
     if issubclass(methods.by_name(settings.method), LossCorrection):
         raise ValueError(
             f"{settings.method} begins with a training of its own, which cannot be carried over. "
@@ -169,6 +178,7 @@ def description(
         f"{settings.noise_rate}, {settings.network}, seed {settings.seed}",
         "exported_by": provenance.made_by(),
         "flags": flag_lines(settings),
+        "training_set": noisy.training_digest(),
         "versions": {
             "gdw_tf": gdw_tf.__version__,
             "tensorflow": tf.__version__,

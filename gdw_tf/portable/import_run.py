@@ -67,6 +67,7 @@ def main(argv: list[str]) -> None:
         workdir.check(settings, resume=False)
         source = experiment.load_source(settings, **train_flags.locations())
         noisy = experiment.prepare_data(settings, source)
+        _check_data(noisy, description)
         model = pure.started_model(settings, source, noisy)
         _check_states(results, model, experiment.steps_per_epoch(settings, noisy))
 
@@ -91,6 +92,16 @@ def _check_settings(settings: Settings, description: dict[str, Any]) -> None:
         )
 
 
+def _check_data(noisy: NoisyData, description: dict[str, Any]) -> None:
+    """Checks that the training set is the one that was exported."""
+    digest = noisy.training_digest()
+    if description.get("training_set", digest) != digest:
+        raise ValueError(
+            "The training set is not the one that was exported: images or labels came, went or "
+            f"changed. Received: data of digest {digest}"
+        )
+
+
 def read_results(folder: Path, description: dict[str, Any]) -> Results:
     """Reads what run.py wrote.
 
@@ -104,8 +115,9 @@ def read_results(folder: Path, description: dict[str, Any]) -> Results:
     """
     states = {which: _state(folder / f"{which}.npz") for which in ("best", "latest")}
     device = json.loads((folder / "device.json").read_text())
-    if device.pop("flags", None) not in (None, description.get("flags")):
-        raise ValueError(f"These are the results of another export. Received: {folder}")
+    for name in ("flags", "training_set"):
+        if device.pop(name, None) not in (None, description.get(name)):
+            raise ValueError(f"These are the results of another export. Received: {folder}")
     best, latest = (int(states[which]["epochs_done"]) for which in ("best", "latest"))
     metrics = (folder / "metrics.csv").read_text().splitlines(keepends=True)[: 1 + latest]
     accuracies = _accuracies(metrics)

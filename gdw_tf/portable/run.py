@@ -9,7 +9,8 @@ augmentation in it), and after each one these files are written to --out, by def
     metrics.csv    one row an epoch, with the columns of gdw_tf.train
     latest.npz     the state after the last epoch: weights and all else
     best.npz       the state after the epoch with the best test accuracy
-    device.json    what it ran on
+    device.json    what it ran on, and what of
+    lock           held by the process that trains
 
 Run again, it goes on after the last epoch, and ends as it would have without the break. Orders and
 augmentation are functions of the seed and the position (epoch, step), and those of `fit` in kind;
@@ -30,7 +31,7 @@ import sys
 import time
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -38,6 +39,11 @@ import jax
 import jax.export
 import jax.numpy as jnp
 import numpy as np
+
+try:
+    import fcntl
+except ImportError:  # not a POSIX system
+    fcntl = None
 
 # Steps are counted in 64 bits. Nothing else is wider for it: dtypes are named wherever one is made.
 jax.config.update("jax_enable_x64", True)
@@ -53,7 +59,9 @@ class Package(NamedTuple):
         description: description.json, which says what all of it is.
         steps: training and evaluation step, by name and batch size.
         initial_state: the state before training, as arrays by name.
-        data: images and labels, as arrays by name.
+        data: arrays by name: `images`, uint8, (N, height, width, channels), and of `train`, `meta`
+            and `test` each `PART_index` and `PART_labels`, int32, the places of its images among
+            these and their labels.
     """
 
     description: dict[str, Any]
@@ -71,7 +79,7 @@ def load(directory: Path, images: Path | None = None) -> Package:
 
     Raises:
         OSError: a file is missing.
-        ValueError: the images are not those that were exported.
+        ValueError: a file is damaged, or the images are not those that were exported.
     """
     description = json.loads((directory / "description.json").read_text())
     steps = {
@@ -80,12 +88,14 @@ def load(directory: Path, images: Path | None = None) -> Package:
         )
         for program in description["programs"]
     }
-    data = {**_arrays(directory / "data.npz"), **_arrays(images or directory / "images.npz")}
-    checksum = zlib.crc32(np.ascontiguousarray(data["images"]))
+    file_of_images = images or directory / "images.npz"
+    data = {**_arrays(directory / "data.npz"), **_arrays(file_of_images)}
+    there = data.get("images")
+    checksum = None if there is None else zlib.crc32(np.ascontiguousarray(there))
     if checksum != description["images_crc32"]:
         raise ValueError(
-            f"{images or directory / 'images.npz'} is not the file of the export. Received: images "
-            f"of checksum {checksum}; allowed: {description['images_crc32']}."
+            f"{file_of_images} is not the file of the export. Received: images of checksum "
+            f"{checksum}; allowed: {description['images_crc32']}."
         )
     return Package(description, steps, _arrays(directory / "initial.npz"), data)
 
@@ -133,6 +143,9 @@ def crop_and_flip(images: jax.Array, key: jax.Array, padding: int) -> jax.Array:
         images: (B, height, width, channels), any dtype.
         key: of the random numbers.
         padding: pixels on each side.
+
+    Returns:
+        Images of the same shape and dtype.
     """
     count, height, width, _ = images.shape
     shift_key, flip_key = jax.random.split(key)
@@ -321,15 +334,31 @@ def _numbers(logs: Mapping[str, jax.Array]) -> dict[str, float]:
 def run(package: Package, out: Path, until: int | None = None) -> None:
     """Trains to the end, or to an epoch, from where the files in `out` left off.
 
+    Args:
+        package: what was exported.
+        out: a directory, where the files are.
+        until: the number of epochs to have been trained in all; default all of the export.
+
     Raises:
         FloatingPointError: a log is not finite; the files are those of the epoch before.
-        ValueError: the files in `out` are those of another export, or damaged.
+        OSError: a file cannot be read or written.
+        ValueError: the files in `out` are those of another export, or damaged, or another process
+            writes them.
     """
+    with _locked(out):
+        _run(package, out, until)
+
+
+def _run(package: Package, out: Path, until: int | None) -> None:
     description = package.description
-    latest, metrics, ran_on = out / "latest.npz", out / "metrics.csv", out / "device.json"
+    metrics, ran_on = out / "metrics.csv", out / "device.json"
+    latest, best = out / "latest.npz", out / "best.npz"
     state = _arrays(latest) if latest.exists() else None
-    if state and json.loads(ran_on.read_text()).get("flags") != description["flags"]:
-        raise ValueError(f"These are the results of another export. Received: {out}")
+    identity = {name: description.get(name) for name in ("flags", "training_set")}
+    if state:
+        there = json.loads(ran_on.read_text())
+        if {name: there.get(name) for name in identity} != identity:
+            raise ValueError(f"These are the results of another export. Received: {out}")
     first = int(state.pop("epochs_done")) if state else 0
     rows = read_rows(metrics)[:first]
     if [row["epoch"] for row in rows] != list(map(str, range(first))):
@@ -337,7 +366,8 @@ def run(package: Package, out: Path, until: int | None = None) -> None:
             f"{metrics} must have a row for each of {first} epochs that are done. Received: "
             f"{len(rows)}"
         )
-    best = max((float(row["val_accuracy"]) for row in rows), default=-math.inf)
+    if state and best_epoch(rows) == first:  # broken off, perhaps, before it was written
+        write_state(best, state, first)
     end = min(description["epochs"], until or description["epochs"])
     if first >= end:
         print(f"{first} epochs of {description['epochs']} are done")
@@ -345,37 +375,50 @@ def run(package: Package, out: Path, until: int | None = None) -> None:
     training = Training(package, state)
     device = {"device": jax.devices()[0].device_kind, "jax": jax.__version__}
     with _in_one_move(ran_on, "w") as file:
-        json.dump(device | {"flags": description["flags"]}, file)
+        json.dump(device | identity, file)
     print(
         f"{description['title']}\n{device['device']}, JAX {device['jax']}, epochs {first + 1} to "
         f"{end}",
         flush=True,
     )
     for epoch in range(first, end):
-        logs, seconds = training.train(epoch)
-        for prefix, part in description["evaluated"].items():
-            logs |= {f"{prefix}_{name}": log for name, log in training.evaluate(part).items()}
-        for name, log in logs.items():
-            if not math.isfinite(log):
-                raise FloatingPointError(f"{name} is {log} in epoch {epoch + 1}.")
-        rate = description["set_every_epoch"][description["learning_rate"]][epoch]
-        logs |= {
-            "learning_rate": rate,
-            "seconds_per_step": seconds / description["steps_per_epoch"],
-        }
+        logs = _epoch(training, description, epoch)
         rows.append({"epoch": epoch, **dict(sorted(logs.items()))})
         write_rows(metrics, rows)
         state = {name: np.asarray(value) for name, value in training.state.items()}
-        if logs["val_accuracy"] > best:
-            best = logs["val_accuracy"]
-            write_state(out / "best.npz", state, epoch + 1)
         write_state(latest, state, epoch + 1)
+        if best_epoch(rows) == epoch + 1:
+            write_state(best, state, epoch + 1)
         print(
             f"epoch {epoch + 1}/{description['epochs']}: "
             + ", ".join(f"{name} {log:.4g}" for name, log in sorted(logs.items())),
             flush=True,
         )
     print(f"{training.compile_seconds:.1f} s of it to compile")
+
+
+def _epoch(training: Training, description: Mapping[str, Any], epoch: int) -> dict[str, float]:
+    """Trains for an epoch, counted from 0, and evaluates; answers what is logged of both."""
+    logs, seconds = training.train(epoch)
+    for prefix, part in description["evaluated"].items():
+        logs |= {f"{prefix}_{name}": log for name, log in training.evaluate(part).items()}
+    for name, log in logs.items():
+        if not math.isfinite(log):
+            raise FloatingPointError(f"{name} is {log} in epoch {epoch + 1}.")
+    return logs | {
+        "learning_rate": description["set_every_epoch"][description["learning_rate"]][epoch],
+        "seconds_per_step": seconds / description["steps_per_epoch"],
+    }
+
+
+def best_epoch(rows: Sequence[Mapping[str, Any]]) -> int:
+    """The first epoch with the best test accuracy, counted from 1.
+
+    Args:
+        rows: of the metrics, one an epoch from the first on, at least one.
+    """
+    accuracies = [float(row["val_accuracy"]) for row in rows]
+    return 1 + accuracies.index(max(accuracies))
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
@@ -402,11 +445,27 @@ def write_state(path: Path, state: Mapping[str, np.ndarray], epochs_done: int) -
 
 @contextlib.contextmanager
 def _in_one_move(path: Path, mode: str, **arguments: Any) -> Iterator[Any]:
-    """Opens a file that stands in its place once it is whole."""
+    """Opens a file that stands in its place once it is whole and on the disk."""
     aside = path.with_name(f"{path.name}.partial")
     with aside.open(mode, **arguments) as file:
         yield file
+        file.flush()
+        os.fsync(file.fileno())
     os.replace(aside, path)
+
+
+@contextlib.contextmanager
+def _locked(out: Path) -> Iterator[None]:
+    """Holds a directory for this process; where there are no locks of files, does nothing."""
+    with (out / "lock").open("a") as file:
+        try:
+            if fcntl is not None:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ValueError(f"Another process trains in this directory. Received: {out}") from None
+        except OSError:  # a file system without locks
+            pass
+        yield
 
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:

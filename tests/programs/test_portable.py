@@ -14,6 +14,7 @@ import os
 import shutil
 import subprocess
 import sys
+import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -81,9 +82,11 @@ def export(out: Path, **settings: object) -> Path:
 def as_floatx(name: str) -> Iterator[None]:
     before = keras.config.floatx()
     keras.config.set_floatx(name)
-    yield
-    keras.config.set_floatx(before)
-    keras.utils.clear_session()  # forgets the dtype policy that followed from it
+    try:
+        yield
+    finally:
+        keras.config.set_floatx(before)
+        keras.utils.clear_session()  # forgets the dtype policy that followed from it
 
 
 def read(path: Path) -> dict[str, np.ndarray]:
@@ -251,6 +254,12 @@ except SystemExit as end:
 """
 
 
+REFUSED_WHILE_LOCKED = f"""
+with program._locked(pathlib.Path(sys.argv[3].removeprefix("--out="))):
+{textwrap.indent(REFUSED, "    ")}
+"""
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory, exported, in_jax) -> Path:
     """What run.py leaves of a whole training; to be read only."""
@@ -307,7 +316,7 @@ def test_a_training_that_was_stopped_ends_as_one_that_was_not(
     assert whole == parts
 
 
-def test_an_imported_run_evaluates_to_the_same_accuracy(exported, trained, tmp_path, run_program):
+def test_an_imported_run_evaluates_to_the_same_accuracy(exported, trained, tmp_path):
     workdir = tmp_path / "run"
     finished = run("portable.import_run", exported, f"--results={trained}", f"--workdir={workdir}")
     assert finished.code == 0, finished.err
@@ -377,21 +386,37 @@ def test_a_meta_set_that_is_not_trained_on_is_evaluated(tmp_path, in_jax):
     assert int(model.steps_taken.numpy()) == 2
 
 
-def test_run_py_refuses_other_images(exported, tmp_path, in_jax):
-    np.savez(tmp_path / "images.npz", images=np.zeros((3, 8, 8, 1), np.uint8))
-    printed = in_jax(
-        """
-sys.argv[1:] = sys.argv[2:]
-try:
-    program.main()
-except SystemExit as end:
-    print(end.code)
-""",
-        exported,
-        f"--images={tmp_path / 'images.npz'}",
-        f"--out={tmp_path}",
-    )
-    assert printed == "2\n"
+@pytest.mark.parametrize("arrays", [{"images": np.zeros((3, 8, 8, 1), np.uint8)}, {"labels": 1}])
+def test_run_py_refuses_other_images(arrays, exported, tmp_path, in_jax):
+    images = tmp_path / "images.npz"
+    np.savez(images, **arrays)
+    printed = in_jax(REFUSED, exported, f"--images={images}", f"--out={tmp_path}")
+    assert printed.startswith(f"2 error: {images} is not the file of the export. Received: images")
+
+
+def test_the_best_state_is_made_up_for_where_it_was_not_written(
+    exported, stopped, tmp_path, in_jax
+):
+    shutil.copytree(stopped, tmp_path, dirs_exist_ok=True)
+    metrics = rows(tmp_path / "metrics.csv")
+    metrics[0]["val_accuracy"], metrics[1]["val_accuracy"] = "0.1", "0.2"
+    with (tmp_path / "metrics.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, metrics[0].keys())
+        writer.writeheader()
+        writer.writerows(metrics)
+    np.savez(tmp_path / "best.npz", **{**read(tmp_path / "best.npz"), "epochs_done": 1})
+    out = f"--out={tmp_path}"
+    in_jax(TRAINED, exported, out, "--until=2", run_py=exported / "run.py")
+    best, latest = read(tmp_path / "best.npz"), read(tmp_path / "latest.npz")
+    assert set(best) == set(latest) and best["epochs_done"] == 2
+    for name, value in latest.items():
+        np.testing.assert_array_equal(best[name], value, err_msg=name)
+
+
+def test_two_processes_do_not_train_in_one_directory(exported, tmp_path, in_jax):
+    printed = in_jax(REFUSED_WHILE_LOCKED, exported, f"--out={tmp_path}")
+    assert "Another process trains in this directory" in printed
+    assert not (tmp_path / "metrics.csv").exists()
 
 
 # What needs no JAX.
@@ -484,6 +509,21 @@ def test_a_state_of_another_run_is_refused(exported, tmp_path):
         "portable.import_run", exported, f"--results={tmp_path}", f"--workdir={tmp_path / 'run'}"
     )
     assert finished.code == 2 and "features/bias" in finished.err
+
+
+def test_an_import_with_other_labels_is_refused(exported, stopped, tmp_path):
+    altered, results = tmp_path / "exported", tmp_path / "results"
+    shutil.copytree(exported, altered)
+    shutil.copytree(stopped, results)
+    for path in (altered / "description.json", results / "device.json"):
+        content = json.loads(path.read_text())
+        digest = content["training_set"]
+        path.write_text(json.dumps(content | {"training_set": "0" * len(digest)}))
+    arguments = (f"--results={results}", f"--workdir={tmp_path / 'run'}")
+    finished = run("portable.import_run", altered, *arguments)
+    assert finished.code == 2 and "training set is not the one that was exported" in finished.err
+    assert digest in finished.err
+    assert not (tmp_path / "run").exists()
 
 
 def cut_last_row(results: Path) -> None:
