@@ -7,6 +7,7 @@ import signal
 import subprocess
 import threading
 from collections.abc import Sequence
+from pathlib import Path
 
 
 class ChildPrograms:
@@ -21,40 +22,46 @@ class ChildPrograms:
 
     def __init__(self) -> None:
         self.stopped_by: int | None = None
-        self._running: set[subprocess.Popen[str]] = set()
+        self._running: set[subprocess.Popen[bytes]] = set()
         # stop() may be called by a signal's handler, which a second signal can interrupt.
         self._lock = threading.RLock()
 
-    def run(self, command: Sequence[str], cores: int) -> str | None:
+    def run(self, command: Sequence[str], cores: int, log: Path) -> str | None:
         """Runs a program to its end.
 
         Args:
             command: the program and its arguments.
-            cores: how many threads TensorFlow and NumPy take there.
+            cores: how many threads TensorFlow and NumPy take there, where the environment does not
+                say so.
+            log: the file at whose end all that it says is written, as it says it.
 
         Returns:
             Where it failed its exit code and the last line that it said, else `None`.
         """
         threads = {"TF_NUM_INTRAOP_THREADS": str(cores), "OMP_NUM_THREADS": str(cores)}
-        with self._lock:
-            if self.stopped_by is not None:
-                return "not begun"
-            process = subprocess.Popen(
-                command,
-                env={**os.environ, **threads},
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-                start_new_session=True,
-            )
-            self._running.add(process)
-        out, err = process.communicate()
+        # Unbuffered, what is printed and what goes wrong stand in the log in their order.
+        environment = threads | os.environ | {"PYTHONUNBUFFERED": "1"}
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("ab") as output:
+            start = output.tell()
+            with self._lock:
+                if self.stopped_by is not None:
+                    return "not begun"
+                process = subprocess.Popen(
+                    command,
+                    env=environment,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                )
+                self._running.add(process)
+            process.wait()
         with self._lock:
             self._running.remove(process)
         if process.returncode == 0:
             return None
-        said = (err or out).strip().splitlines()
+        said = log.read_bytes()[start:].decode(errors="replace").strip().splitlines()
         return f"exit {process.returncode}: {said[-1] if said else 'it said nothing'}"
 
     def stop(self, number: int) -> None:

@@ -29,11 +29,12 @@ from gdw_tf.comparison import (
     costs,
     markdown_text,
     percent,
+    runs_made_by,
     train_all,
     write_csv,
 )
 from gdw_tf.data.figures import check_matplotlib, plain_text
-from gdw_tf.provenance import made_by
+from gdw_tf.workdir import Workdir
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -80,16 +81,16 @@ def markdown(rows: Sequence[Row]) -> str:
         "| --- | --- | --- | --- | --- |",
     ]
     for row in rows:
-        count = len(row.accuracies)
-        few = f" ({count} of the seeds)" if 0 < count < len(SEEDS.value) else ""
-        cells = [markdown_text(row.name), percent(row) + few, *costs(row)]
+        accuracy = percent(row.accuracies, len(SEEDS.value))
+        cells = [markdown_text(row.name), accuracy, *costs(row)]
         lines.append(f"| {' | '.join(cells)} |")
+    made = runs_made_by(Workdir(Path(one)) for row in rows for one in row.workdirs)
     lines += [
         "",
         f"Accuracy: mean ± standard deviation over seeds {', '.join(SEEDS.value)} of the mean of "
         "the last five epochs (ce_early_stopping: of the epoch best on the meta set). Costs: "
-        f"medians; runs at a time: {JOBS.value}. {made_by()} The runs of a row stand in "
-        "METHOD-seedSEED beside this file.",
+        f"medians; of runs that --jobs ran side by side, on a shared processor. {made} The runs "
+        "stand beside this file, each in a directory of its own, with what it said in a .log.",
         "",
         f"    python -m gdw_tf.compare {shlex.join(sys.argv[1:])}",
     ]

@@ -21,9 +21,10 @@ import re
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from sklearn.svm import SVC
@@ -31,6 +32,7 @@ from sklearn.svm import SVC
 from gdw_tf import cli, data, experiment, methods, run_loading, train_flags
 from gdw_tf.child_programs import ChildPrograms
 from gdw_tf.interruption import Interruption
+from gdw_tf.provenance import made_by
 from gdw_tf.settings import OWN_FILES, Settings, flag_lines
 from gdw_tf.workdir import Workdir
 
@@ -129,16 +131,33 @@ class Run:
         """Whether it has its results."""
         return self.workdir.summary.exists()
 
+    @property
+    def log(self) -> Path:
+        """The file beside its directory that holds what its programs say."""
+        return self.workdir.root.with_name(f"{self.workdir.root.name}.log")
+
     def train(self, programs: ChildPrograms, cores: int) -> str | None:
         """Trains in a process of its own, or goes on where an earlier one stopped.
 
         Returns:
             The last line that it said where it failed, else `None`.
         """
-        self.workdir.root.parent.mkdir(parents=True, exist_ok=True)
         flags = [*flag_lines(self.settings), *self.machine_flags]
         command = [sys.executable, "-m", "gdw_tf.train", *flags, "--resume"]
-        return programs.run([*command, f"--workdir={self.workdir.root}"], cores)
+        return programs.run([*command, f"--workdir={self.workdir.root}"], cores, self.log)
+
+    def check_data(self) -> None:
+        """Raises an error where it is complete, and its own files are no longer those it was of.
+
+        What is not complete checks its data when it is trained.
+
+        Raises:
+            OSError: the data are not there.
+            ValueError: they are others.
+        """
+        if self.is_complete and self.settings.dataset in OWN_FILES:
+            noisy = run_loading.data_of(self.workdir, self.settings)
+            self.workdir.check_training_set(noisy.training_digest())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -187,7 +206,12 @@ class Comparison:
 
     @classmethod
     def plan(
-        cls, names: Sequence[str], seeds: Sequence[str], root: Path, *assignments: str
+        cls,
+        names: Sequence[str],
+        seeds: Sequence[str],
+        root: Path,
+        *assignments: str,
+        refused: Sequence[str] = (),
     ) -> Comparison:
         """Plans the runs, from the flags of training as they are parsed.
 
@@ -196,11 +220,12 @@ class Comparison:
             seeds: numbers.
             root: the directory of the runs' directories.
             *assignments: further flags, `NAME=VALUE`.
+            refused: of `WITHOUT_RUNS`, those that the caller has no use for.
 
         Raises:
             OSError: the data that complete runs were made of are not there.
-            ValueError: methods, seeds or flags that there are not; a directory of another run, or
-                of other data; figures that the runs would not give.
+            ValueError: methods, seeds or flags that there are not, or contenders that are refused;
+                a directory of another run, or of other data; figures that the runs would not give.
             flags.Error: a value of a flag cannot be read.
         """
         if not names or len(set(names)) < len(names):
@@ -210,16 +235,35 @@ class Comparison:
         if len(set(map(int, seeds))) < len(seeds):
             raise ValueError(f"seeds must be different ones. Received: {','.join(seeds)}")
         contenders = tuple(map(Contender.parse, names))
-        runs = tuple(
-            tuple(_planned(contender, seed, root, assignments) for seed in seeds)
-            for contender in contenders
+        if useless := [one.name for one in contenders if one.method in refused]:
+            raise ValueError(
+                f"methods must be training methods here. Received: {', '.join(useless)}"
+            )
+        plan = cls(
+            contenders,
+            tuple(
+                tuple(_planned(contender, seed, root, assignments) for seed in seeds)
+                for contender in contenders
+            ),
         )
-        plan = cls(contenders, runs)
-        for run in plan.trainings:  # of which complete ones are not trained, and so not checked
-            if run.is_complete and run.settings.dataset in OWN_FILES:
-                noisy = run_loading.data_of(run.workdir, run.settings)
-                run.workdir.check_training_set(noisy.training_digest())
+        plan._check_directories()
+        for run in plan.trainings:
+            run.check_data()
         return plan
+
+    def _check_directories(self) -> None:
+        """Checks that no two different trainings have one directory.
+
+        Raises:
+            ValueError: two have, whose names differ in what a directory's name cannot hold.
+        """
+        settings: dict[Workdir, Settings] = {}
+        for run in (run for runs in self.runs for run in runs):
+            if settings.setdefault(run.workdir, run.settings) != run.settings:
+                raise ValueError(
+                    "Two methods would be trained in one directory; name their flags in other "
+                    f"words. Received: {run.workdir.root}"
+                )
 
     @property
     def trainings(self) -> list[Run]:
@@ -316,7 +360,7 @@ def _row(contender: Contender, runs: Sequence[Run]) -> Row:
 
 def row_of(name: str, workdirs: Sequence[Workdir]) -> Row:
     """What complete runs that differ in the seed reached, from their summaries."""
-    summaries = [json.loads(workdir.summary.read_text()) for workdir in workdirs]
+    summaries = list(map(_summary, workdirs))
     spent = {
         cost: [summary[cost] for summary in summaries if cost in summary]
         for cost in ("seconds_per_step", "seconds", "peak_memory_bytes")
@@ -326,12 +370,31 @@ def row_of(name: str, workdirs: Sequence[Workdir]) -> Row:
 
 
 def accuracy_of(runs: Sequence[Run]) -> str:
-    """What complete runs that differ in the seed reached, as `percent` writes it."""
-    return percent(row_of("", [run.workdir for run in runs]))
+    """What runs that differ in the seed reached, as `percent` writes it."""
+    complete = [run.workdir for run in runs if run.is_complete]
+    return percent([_summary(workdir)["final_accuracy"] for workdir in complete], len(runs))
+
+
+def runs_made_by(workdirs: Iterable[Workdir]) -> str:
+    """Says in a sentence, or in several, by what complete runs were made.
+
+    A table holds runs of today and of earlier calls, which may be of other versions. Where there
+    are no runs, as of support vector machines, it is this process that makes the figures.
+    """
+    said = {_summary(workdir).get("made_by", "Unknown.") for workdir in workdirs}
+    return " ".join(sorted(said)) or made_by()
+
+
+def _summary(workdir: Workdir) -> dict[str, Any]:
+    return json.loads(workdir.summary.read_text())
 
 
 def early_stopping_accuracy(workdir: Workdir) -> float:
-    """Test accuracy in the epoch with the best meta accuracy; of several, the lowest meta loss."""
+    """Test accuracy, 0 to 1, in the epoch with the best meta accuracy; of several, the lowest loss.
+
+    Args:
+        workdir: of a run that evaluated a meta set after every epoch.
+    """
     best = max(
         workdir.rows(), key=lambda row: (float(row["meta_accuracy"]), -float(row["meta_loss"]))
     )
@@ -390,9 +453,19 @@ def costs(line: Row) -> list[str]:
     ]
 
 
-def percent(line: Row) -> str:
-    """Mean and standard deviation in percent, as a cell of a table."""
-    if not line.accuracies:
+def percent(accuracies: Sequence[float], seeds: int | None = None) -> str:
+    """Mean and standard deviation in percent, as a cell of a table.
+
+    Args:
+        accuracies: of each seed, 0 to 1.
+        seeds: how many there should be; the cell says so where there are fewer. Default: as many.
+
+    Returns:
+        A dash where there are none, without a deviation where there is one.
+    """
+    count = len(accuracies)
+    if not count:
         return "—"
-    spread = f" ± {100 * line.std:.1f}" if len(line.accuracies) > 1 else ""
-    return f"{100 * line.mean:.1f}{spread}"
+    spread = f" ± {100 * np.std(accuracies, ddof=1):.1f}" if count > 1 else ""
+    few = f" ({count} of {seeds} seeds)" if count < (seeds or count) else ""
+    return f"{100 * np.mean(accuracies):.1f}{spread}{few}"

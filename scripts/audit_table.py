@@ -18,26 +18,33 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-from collections.abc import Iterator
+import functools
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from absl import flags
 from cleanlab.filter import find_label_issues
 from cleanlab.rank import get_label_quality_scores
+from numbered_settings import ONLY, chosen
 from out_of_sample import out_of_sample
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from gdw_tf import cli, data, experiment, train_flags
 from gdw_tf.audit.ranking import of_record, rank
 from gdw_tf.compare import JOBS, METHODS, SEEDS
-from gdw_tf.comparison import Comparison, Run, markdown_text, train_all_or_fail
+from gdw_tf.comparison import (
+    WITHOUT_RUNS,
+    Comparison,
+    Run,
+    markdown_text,
+    runs_made_by,
+    train_all_or_fail,
+)
 from gdw_tf.provenance import command, made_by
 from gdw_tf.settings import Settings
 
 AUDITED = ("gdw", "gdw:pair_memory=0.99:meta_weight=0.1", "ce")
-ONLY = flags.DEFINE_list("settings", None, "Settings to run, by number from 1; default all.")
 
 _CIFAR = ("dataset=cifar10_n", "train_examples=10000", "network=resnet20", "epochs=15")
 SETTINGS: dict[str, tuple[str, ...]] = {
@@ -51,10 +58,25 @@ SCORES = ("self_confidence", "normalized_margin", "confidence_weighted_entropy")
 """cleanlab's, its default first."""
 
 
+class Suspicions(NamedTuple):
+    """What one way of ranking makes of the labels.
+
+    Attributes:
+        ranking: its name.
+        scores: of each training example, (N,); the larger, the likelier its label is wrong.
+        found: bool, (N,), the labels that it says are wrong.
+    """
+
+    ranking: str
+    scores: np.ndarray
+    found: np.ndarray
+
+
 class Row(NamedTuple):
-    """How well one way of ranking does in one setting."""
+    """How well one way of ranking does in one setting, with one seed."""
 
     setting: str
+    seed: int
     ranking: str
     auroc: float
     average_precision: float
@@ -67,70 +89,85 @@ def main(argv: list[str]) -> None:
     """Runs what is missing and writes the table."""
     with cli.user_errors():
         cli.check_all_flags(argv)
-        if ONLY.value and not set(ONLY.value) <= set(map(str, range(1, len(SETTINGS) + 1))):
-            raise ValueError(
-                f"settings must be numbers from 1 to {len(SETTINGS)}. Received: "
-                f"{','.join(ONLY.value)}"
-            )
         names = METHODS.value if METHODS.present else AUDITED
         root = Path(train_flags.WORKDIR.value or "runs/audit_table")
         plans = {
-            name: (
-                root / str(number),
-                Comparison.plan(names, SEEDS.value, root / str(number), *assignments),
+            title: Comparison.plan(
+                names, SEEDS.value, root / number, *setting, refused=WITHOUT_RUNS
             )
-            for number, (name, assignments) in enumerate(SETTINGS.items(), start=1)
-            if not ONLY.value or str(number) in ONLY.value
+            for title, (number, setting) in chosen(SETTINGS).items()
         }
     rows: list[Row] = []
-    for name, (folder, plan) in plans.items():
+    trainings: list[Run] = []
+    for name, plan in plans.items():
         train_all_or_fail(plan.trainings, JOBS.value)
-        for run in plan.trainings[: len(SEEDS.value)]:
-            rows += cleanlab_rows(name, run, folder / f"folds-seed{run.settings.seed}")
+        trainings += plan.trainings
+        for run in plan.runs[0]:
+            folder = run.workdir.root.parent / f"folds-seed{run.settings.seed}"
+            rows += measured(name, run.settings, by_cleanlab(run.settings, folder))
         for contender, runs in zip(plan.contenders, plan.runs, strict=True):
-            rows += [row for run in runs for row in audit_rows(name, contender.name, run)]
-        write(rows, Path(cli.OUT.value or "docs/audit"))
+            for run in runs:
+                rows += measured(name, run.settings, by_audit(contender.name, run))
+        write(rows, trainings, Path(cli.OUT.value or "docs/audit"))
 
 
+@functools.lru_cache(maxsize=1)
 def noisy_data(settings: Settings) -> tuple[data.Source, data.NoisyData]:
     """The data of a run."""
     source = experiment.load_source(settings, **train_flags.locations())
     return source, experiment.prepare_data(settings, source)
 
 
-def audit_rows(name: str, contender: str, run: Run) -> Iterator[Row]:
+def measured(setting: str, settings: Settings, ranked: Iterable[Suspicions]) -> Iterator[Row]:
+    """Measures rankings by the true labels."""
+    _, noisy = noisy_data(settings)
+    wrong = noisy.y_train != noisy.y_true
+    for one in ranked:
+        first = wrong[np.argsort(-one.scores, kind="stable")[: wrong.sum()]]
+        yield Row(
+            setting,
+            settings.seed,
+            one.ranking,
+            float(roc_auc_score(wrong, one.scores)),
+            float(average_precision_score(wrong, one.scores)),
+            float(first.mean()),
+            float(wrong[one.found].mean()) if one.found.any() else 0.0,
+            float(one.found[wrong].mean()),
+        )
+
+
+def by_audit(contender: str, run: Run) -> Iterator[Suspicions]:
     """What `gdw_tf.audit` makes of a run, and what other evidence in the same run would."""
     _, noisy = noisy_data(run.settings)
     model = run.workdir.checkpoints.latest().load()
     audit = of_record(model.training_record, noisy.y_train)
     found = audit.is_suspicious
-    yield _row(name, f"audit by {contender}", audit.score, found, noisy)
+    yield Suspicions(f"audit by {contender}", audit.score, found)
 
     is_given = np.eye(noisy.num_classes, dtype=bool)[noisy.y_train]
     of_given = audit.probabilities[is_given]
-    yield _row(name, f"{contender}: 1 - mean probability of the label", -of_given, found, noisy)
+    yield Suspicions(f"{contender}: 1 - mean probability of the label", -of_given, found)
     margin = np.where(is_given, -np.inf, audit.probabilities).max(axis=1) - of_given
-    yield _row(name, f"{contender}: margin of mean probabilities", margin, found, noisy)
+    yield Suspicions(f"{contender}: margin of mean probabilities", margin, found)
     if audit.class_weights is not None:
         weight = audit.class_weights[is_given]
-        yield _row(name, f"{contender}: mean weight on the label", -weight, found, noisy)
+        yield Suspicions(f"{contender}: mean weight on the label", -weight, found)
     training, meta = (noisy.x_train, noisy.y_train), (noisy.x_meta, noisy.y_meta)
     at_end = rank(model.classifier, training, meta_data=meta)
-    yield _row(
-        name,
-        f"{contender}: probability at the end",
-        at_end.score,
-        at_end.is_suspicious,
-        noisy,
-    )
+    yield Suspicions(f"{contender}: probability at the end", at_end.score, at_end.is_suspicious)
     against = at_end.meta_gradient.sum(axis=1)
-    yield _row(name, f"{contender}: meta gradient at the end", against, against > 0, noisy)
+    yield Suspicions(f"{contender}: meta gradient at the end", against, against > 0)
 
 
-def cleanlab_rows(name: str, run: Run, folder: Path) -> Iterator[Row]:
-    """What cleanlab makes of out-of-sample probabilities of the same network."""
-    settings = dataclasses.replace(run.settings, method="ce")
+def by_cleanlab(settings: Settings, folder: Path) -> Iterator[Suspicions]:
+    """What cleanlab makes of out-of-sample probabilities of the same network.
+
+    Args:
+        settings: of a run on the same data.
+        folder: where the probabilities are kept.
+    """
     source, noisy = noisy_data(settings)
+    settings = dataclasses.replace(settings, method="ce")
     alone = out_of_sample(settings, source, noisy, folder / "alone").astype(np.float32)
     ranked = [
         (roc_auc_score(noisy.y_train != noisy.y_true, -scores), epoch, score, scores)
@@ -139,10 +176,10 @@ def cleanlab_rows(name: str, run: Run, folder: Path) -> Iterator[Row]:
     ]
     _, epoch, score, scores = max(ranked, key=lambda one: one[0])
     issues = find_label_issues(noisy.y_train, alone[epoch])
-    yield _row(name, f"cleanlab at its best: {score}, epoch {epoch + 1}", -scores, issues, noisy)
+    yield Suspicions(f"cleanlab at its best: {score}, epoch {epoch + 1}", -scores, issues)
     issues = find_label_issues(noisy.y_train, alone[-1])
     _, scores = next(_all_scores(noisy.y_train, alone[-1]))
-    yield _row(name, f"cleanlab, last epoch: {SCORES[0]}", -scores, issues, noisy)
+    yield Suspicions(f"cleanlab, last epoch: {SCORES[0]}", -scores, issues)
 
     clean = len(noisy.y_meta)
     pool = dataclasses.replace(
@@ -154,13 +191,11 @@ def cleanlab_rows(name: str, run: Run, folder: Path) -> Iterator[Row]:
     epoch = int((both[:, -clean:].argmax(axis=2) == noisy.y_meta).mean(axis=1).argmax())
     answers = both[epoch, :-clean]
     issues = find_label_issues(noisy.y_train, answers)
-    best = max(
+    score, scores = max(
         _all_scores(noisy.y_train, answers),
         key=lambda one: roc_auc_score(noisy.y_train != noisy.y_true, -one[1]),
     )
-    yield _row(
-        name, f"cleanlab with the clean set: {best[0]}, epoch {epoch + 1}", -best[1], issues, noisy
-    )
+    yield Suspicions(f"cleanlab with the clean set: {score}, epoch {epoch + 1}", -scores, issues)
 
 
 def _all_scores(labels: np.ndarray, answers: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
@@ -171,44 +206,29 @@ def _all_scores(labels: np.ndarray, answers: np.ndarray) -> Iterator[tuple[str, 
         yield score, get_label_quality_scores(labels, answers, method=score)
 
 
-def _row(
-    name: str, ranking: str, suspicion: np.ndarray, found: np.ndarray, noisy: data.NoisyData
-) -> Row:
-    wrong = noisy.y_train != noisy.y_true
-    first = wrong[np.argsort(-suspicion, kind="stable")[: wrong.sum()]]
-    return Row(
-        name,
-        ranking,
-        float(roc_auc_score(wrong, suspicion)),
-        float(average_precision_score(wrong, suspicion)),
-        float(first.mean()),
-        float(wrong[found].mean()) if found.any() else 0.0,
-        float(found[wrong].mean()),
-    )
-
-
-def write(rows: list[Row], out: Path) -> None:
-    """Writes the table."""
+def write(rows: list[Row], trainings: list[Run], out: Path) -> None:
+    """Writes the table, and what the trainings that were audited and the table were made by."""
     out.mkdir(parents=True, exist_ok=True)
     with (out / "table.csv").open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(Row._fields)
         writer.writerows(rows)
     lines = [
-        "| setting | ranking | AUROC | AP | precision@errors | found: precision | recall |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
+        "| setting | seed | ranking | AUROC | AP | precision@errors | found: precision | recall |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
         *(
-            f"| {row.setting} | {markdown_text(row.ranking)} | "
-            + " | ".join(f"{figure:.4f}" for figure in row[2:])
+            f"| {row.setting} | {row.seed} | {markdown_text(row.ranking)} | "
+            + " | ".join(f"{figure:.4f}" for figure in row[3:])
             + " |"
             for row in rows
         ),
         "",
-        f"Seeds {', '.join(SEEDS.value)}. Precision and recall are of what is found, whatever "
+        f"Precision and recall are of what is found, whatever "
         "ranks it: labels that the audit suggests another class for (of the meta gradient, those "
         "that it is against), and those that cleanlab's find_label_issues names. cleanlab's score, "
         "and without the clean set its epoch, is the one that ranks best, by the truth. "
-        f"`{command('scripts/audit_table.py')}`, {made_by()}",
+        f"`{command('scripts/audit_table.py')}`, {made_by()} Trainings: "
+        f"{runs_made_by(run.workdir for run in trainings)}",
     ]
     (out / "table.md").write_text("\n".join(lines) + "\n")
 

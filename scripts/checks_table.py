@@ -23,17 +23,17 @@ from pathlib import Path
 import numpy as np
 from absl import flags
 from audited import audited
+from digits_settings import DIGITS
 
 from gdw_tf import cli, data, train_flags
 from gdw_tf.audit import Audit, next_checks
 from gdw_tf.audit.next_checks import class_by_class
 from gdw_tf.compare import JOBS, SEEDS
-from gdw_tf.comparison import Comparison, Run, accuracy_of, train_all_or_fail
-from gdw_tf.provenance import command, made_by
+from gdw_tf.comparison import Comparison, Run, accuracy_of, runs_made_by, train_all_or_fail
+from gdw_tf.provenance import command
 
 CHECKS = flags.DEFINE_list("checks", ["50", "100", "200"], "How many examples are verified.")
-SETTING = ("noise=uniform", "noise_rate=0.6")
-
+SETTING = DIGITS["uniform 60 %"]
 
 RULES: dict[str, Callable[[Audit, int, np.random.Generator], np.ndarray]] = {
     "next": lambda audit, count, _: next_checks(audit, count),
@@ -101,11 +101,12 @@ def markdown(
         cells = [accuracy_of(after[rule, count]) for count in CHECKS.value]
         share = np.mean([wrong[rule, count] for count in CHECKS.value])
         lines.append(f"| {rule} | {' | '.join(cells)} | {100 * share:.0f} % |")
+    trained = [run.workdir for runs in (before, *after.values()) for run in runs]
     lines += [
         "",
         f"Before any check: {accuracy_of(before)}. Mean ± standard deviation over seeds "
         f"{', '.join(SEEDS.value)} of the mean of the last five epochs; rules as the script "
-        f"explains them. `{command('scripts/checks_table.py')}`, {made_by()}",
+        f"explains them. `{command('scripts/checks_table.py')}`, {runs_made_by(trained)}",
     ]
     return "\n".join(lines) + "\n"
 

@@ -14,13 +14,23 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from absl import flags
+from digits_settings import DIGITS
+from numbered_settings import ONLY, chosen
 
 from gdw_tf import cli, methods, train_flags
 from gdw_tf.compare import JOBS, METHODS, SEEDS
-from gdw_tf.comparison import WITHOUT_RUNS, Comparison, Row, markdown_text, percent, train_all
-from gdw_tf.provenance import command, made_by
+from gdw_tf.comparison import (
+    WITHOUT_RUNS,
+    Comparison,
+    Row,
+    markdown_text,
+    percent,
+    runs_made_by,
+    train_all,
+)
+from gdw_tf.provenance import command
 from gdw_tf.settings import Settings
+from gdw_tf.workdir import Workdir
 
 OURS = (
     "gdw:memory=0.7",
@@ -31,20 +41,6 @@ OURS = (
 )
 """This library's options of the papers' methods, rows of their own."""
 
-ONLY = flags.DEFINE_list("settings", None, "Settings to run, by number from 1; default all.")
-
-SETTINGS: dict[str, tuple[str, ...]] = {
-    "uniform 40 %": ("noise=uniform", "noise_rate=0.4"),
-    "uniform 60 %": ("noise=uniform", "noise_rate=0.6"),
-    "uniform 80 %": ("noise=uniform", "noise_rate=0.8"),
-    "flip 40 %": ("noise=flip", "noise_rate=0.4"),
-    "long tail 0.05, uniform 20 %": (
-        "noise=uniform",
-        "noise_rate=0.2",
-        "imbalance_factor=0.05",
-    ),
-}
-
 
 def main(argv: list[str]) -> None:
     """Runs what is missing and writes the table."""
@@ -52,26 +48,16 @@ def main(argv: list[str]) -> None:
         cli.check_all_flags(argv)
         names = METHODS.value if METHODS.present else [*methods.names(), *OURS, *WITHOUT_RUNS]
         root = Path(train_flags.WORKDIR.value or "runs/digits_table")
-        chosen = list(SETTINGS)
-        if ONLY.value:
-            if not set(ONLY.value) <= set(map(str, range(1, len(SETTINGS) + 1))):
-                raise ValueError(
-                    f"settings must be numbers from 1 to {len(SETTINGS)}. Received: "
-                    f"{','.join(ONLY.value)}"
-                )
-            chosen = [chosen[int(number) - 1] for number in ONLY.value]
         plans = {
-            name: Comparison.plan(
-                names, SEEDS.value, root / str(list(SETTINGS).index(name) + 1), *SETTINGS[name]
-            )
-            for name in chosen
+            title: Comparison.plan(names, SEEDS.value, root / number, *setting)
+            for title, (number, setting) in chosen(DIGITS).items()
         }
     columns: dict[str, list[Row]] = {}
     failures = []
-    for name, plan in plans.items():
+    for title, plan in plans.items():
         failures += train_all(plan.trainings, JOBS.value)
-        columns[name] = plan.rows()
-        write(columns, plan.trainings[0].settings, Path(cli.OUT.value or "docs/digits"))
+        columns[title] = plan.rows()
+        write(columns, plan.runs[0][0].settings, Path(cli.OUT.value or "docs/digits"))
     if failures:
         cli.fail(f"{len(failures)} runs failed: {'; '.join(failures)}", code=1)
 
@@ -99,21 +85,27 @@ def markdown(columns: dict[str, list[Row]], settings: Settings) -> str:
         name: max((row.mean for row in rows if row.workdirs), default=np.nan)
         for name, rows in columns.items()
     }
+    seeds = len(SEEDS.value)
     for rows in zip(*columns.values(), strict=True):
-        cells = [
-            f"**{percent(row)}**" if row.workdirs and row.mean == best[name] else percent(row)
-            for name, row in zip(columns, rows, strict=True)
-        ]
+        cells = [percent(row.accuracies, seeds) for row in rows]
+        is_best = (
+            row.workdirs and row.mean == best[name] for name, row in zip(columns, rows, strict=True)
+        )
+        cells = [f"**{cell}**" if bold else cell for cell, bold in zip(cells, is_best, strict=True)]
         cells.append(_median([value for row in rows for value in row.seconds]))
         cells.append(_median([value / 2**20 for row in rows for value in row.peak_memory_bytes]))
         lines.append(f"| {markdown_text(rows[0].name)} | {' | '.join(cells)} |")
+    workdirs = [
+        Workdir(Path(one)) for rows in columns.values() for row in rows for one in row.workdirs
+    ]
     lines += [
         "",
         f"Mean ± standard deviation over seeds {', '.join(SEEDS.value)}. Networks "
         f"({settings.network}, {settings.epochs} epochs): mean of the last five epochs; "
         f"ce_early_stopping: the epoch best on the meta set. {settings.num_meta} clean images, 500 "
-        f"test images. Costs: medians over all runs, seconds of a process, {JOBS.value} at a time. "
-        f"`{command('scripts/digits_table.py')}`, {made_by()}",
+        "test images. Costs: medians over all runs, seconds of a process, of runs that --jobs ran "
+        "side by side on a shared processor. "
+        f"`{command('scripts/digits_table.py')}`, {runs_made_by(workdirs)}",
     ]
     return "\n".join(lines) + "\n"
 

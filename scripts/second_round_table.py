@@ -14,34 +14,56 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import NamedTuple
 
 from audited import audited
+from digits_settings import DIGITS
 
 from gdw_tf import cli, train_flags
 from gdw_tf.audit.tables import LabelFiles
 from gdw_tf.compare import JOBS, METHODS, SEEDS
 from gdw_tf.comparison import (
+    WITHOUT_RUNS,
     Comparison,
-    Row,
     Run,
     accuracy_of,
     markdown_text,
     percent,
+    runs_made_by,
     train_all_or_fail,
 )
-from gdw_tf.provenance import command, made_by
+from gdw_tf.provenance import command
 from gdw_tf.settings import on_other_data
 from gdw_tf.workdir import Workdir
 
+
+class Setting(NamedTuple):
+    """Digits, and the network that is trained on them.
+
+    Attributes:
+        noise: a title of `DIGITS`.
+        network: its name.
+    """
+
+    noise: str
+    network: str
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """Its flags, `NAME=VALUE` each."""
+        return (*DIGITS[self.noise], f"network={self.network}")
+
+    @property
+    def folder(self) -> str:
+        """The name of its runs' directory."""
+        return "_".join(flag.partition("=")[2] for flag in self.flags)
+
+
 CONTENDERS = ("gdw:pair_memory=0.99:meta_weight=0.1",)
-SETTINGS = {
-    f"{title}, {network}": (*noise, f"network={network}")
-    for network in ("small_cnn", "small_cnn_without_dropout")
-    for title, noise in {
-        "uniform 60 %": ("noise=uniform", "noise_rate=0.6"),
-        "flip 40 %": ("noise=flip", "noise_rate=0.4"),
-    }.items()
-}
+NETWORKS = ("small_cnn", "small_cnn_without_dropout")
+SETTINGS = [
+    Setting(title, network) for network in NETWORKS for title in ("uniform 60 %", "flip 40 %")
+]
 RIGHT_LABELS = ("noise=none", "noise_rate=0.0")
 
 
@@ -52,43 +74,49 @@ def main(argv: list[str]) -> None:
         names = METHODS.value if METHODS.present else CONTENDERS
         root = Path(train_flags.WORKDIR.value or "runs/second_round_table")
         first = {
-            title: Comparison.plan(names, SEEDS.value, root / _folder(assignments), *assignments)
-            for title, assignments in SETTINGS.items()
+            setting: Comparison.plan(
+                names, SEEDS.value, root / setting.folder, *setting.flags, refused=WITHOUT_RUNS
+            )
+            for setting in SETTINGS
         }
         ceilings = {
             network: Comparison.plan(
                 ["ce"], SEEDS.value, root / network, *RIGHT_LABELS, f"network={network}"
             )
-            for network in sorted({_network(title) for title in SETTINGS})
+            for network in NETWORKS
         }
-    train_all_or_fail(
-        [run for plan in (*first.values(), *ceilings.values()) for run in plan.trainings],
-        JOBS.value,
-    )
+    trainings = [run for plan in (*first.values(), *ceilings.values()) for run in plan.trainings]
+    train_all_or_fail(trainings, JOBS.value)
     second = {run: second_round(run) for plan in first.values() for run in plan.trainings}
-    train_all_or_fail([again for again, _ in second.values()], JOBS.value)
+    trainings += [again for again, _ in second.values()]
+    train_all_or_fail(trainings, JOBS.value)
 
     lines = [
         "| setting | method | first round | labels that are right | second round | plain training "
         "on right labels |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
-    for title, plan in first.items():
-        ceiling = accuracy_of(ceilings[_network(title)].trainings)
+    for setting, plan in first.items():
+        ceiling = accuracy_of(ceilings[setting.network].trainings)
         for contender, runs in zip(plan.contenders, plan.runs, strict=True):
             audits = [second[run][1] for run in runs]
             before, after = (
-                percent(Row("", [figures[name] for figures in audits]))
+                percent([figures[name] for figures in audits])
                 for name in ("right_given", "right_suggested")
             )
             again = accuracy_of([second[run][0] for run in runs])
-            cells = [title, markdown_text(contender.name), accuracy_of(runs)]
+            cells = [
+                f"{setting.noise}, {setting.network}",
+                markdown_text(contender.name),
+                accuracy_of(runs),
+            ]
             cells += [f"{before}, then {after}", again, ceiling]
             lines.append(f"| {' | '.join(cells)} |")
     lines += [
         "",
         f"In %; mean ± standard deviation over seeds {', '.join(SEEDS.value)}; accuracies are "
-        f"means of the last five epochs. `{command('scripts/second_round_table.py')}`, {made_by()}",
+        f"means of the last five epochs. `{command('scripts/second_round_table.py')}`, "
+        f"{runs_made_by(run.workdir for run in trainings)}",
     ]
     out = Path(cli.OUT.value or "docs/audit")
     out.mkdir(parents=True, exist_ok=True)
@@ -102,17 +130,12 @@ def second_round(run: Run) -> tuple[Run, dict[str, float]]:
     LabelFiles(path, noisy, run.settings).write(audit.suggestions)
     settings = dataclasses.replace(on_other_data(run.settings, "npz"), augment=False)
     workdir = Workdir(run.workdir.root.parent / f"second-{run.workdir.root.name}")
-    workdir.check(settings, resume=True)
-    flags = (*run.machine_flags, f"--data_file={path}")
-    return Run(settings, workdir, flags), audit.figures(noisy.y_true)
-
-
-def _folder(assignments: tuple[str, ...]) -> str:
-    return "_".join(assignment.partition("=")[2] for assignment in assignments)
-
-
-def _network(title: str) -> str:
-    return title.rpartition(" ")[2]
+    again = Run(settings, workdir, (*run.machine_flags, f"--data_file={path}"))
+    # An earlier second round may have been one on other labels.
+    with cli.user_errors(), train_flags.flags_set([f"data_file={path}"]):
+        workdir.check(settings, resume=True)
+        again.check_data()
+    return again, audit.figures(noisy.y_true)
 
 
 if __name__ == "__main__":

@@ -36,28 +36,43 @@ class Sleeping:
         self.workdir = SimpleNamespace(root=folder)
 
     def train(self, programs, cores):
-        return programs.run([sys.executable, "-c", CHILD, str(self.workdir.root)], cores)
+        command = [sys.executable, "-c", CHILD, str(self.workdir.root)]
+        return programs.run(command, cores, self.workdir.root.with_suffix(".log"))
 
     def files(self):
         return {path.name for path in self.workdir.root.iterdir()}
 
 
-def program(text):
-    return ChildPrograms().run([sys.executable, "-c", text], 3)
+@pytest.fixture
+def log(tmp_path):
+    return tmp_path / "logs/run.log"
 
 
-def test_what_fails_says_its_exit_code_and_last_line():
-    assert program("") is None
-    assert program("import sys; print('first'); sys.exit('last')") == "exit 1: last"
-    assert program("import sys; print('one\\ntwo'); sys.exit(7)") == "exit 7: two"
-    assert program("import sys; sys.exit(7)") == "exit 7: it said nothing"
+def program(text, log):
+    return ChildPrograms().run([sys.executable, "-c", text], 3, log)
 
 
-def test_a_program_takes_so_many_threads():
+def test_what_fails_says_its_exit_code_and_last_line(log):
+    assert program("", log) is None
+    assert program("import sys; print('first'); sys.exit('last')", log) == "exit 1: last"
+    assert program("import sys; print('one\\ntwo'); sys.exit(7)", log) == "exit 7: two"
+    assert program("import sys; sys.exit(7)", log) == "exit 7: it said nothing"
+
+
+def test_all_that_is_said_is_kept_one_program_after_the_other(log):
+    program("import sys; print('printed'); sys.exit('wrong')", log)
+    program("print('again')", log)
+    assert log.read_text() == "printed\nwrong\nagain\n"
+
+
+def test_a_program_takes_so_many_threads_unless_the_environment_says_how_many(log, monkeypatch):
     names = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS")
-    assert program(f"import os, sys; sys.exit(str([os.environ[n] for n in {names}]))") == (
-        "exit 1: ['3', '3']"
-    )
+    threads = f"import os, sys; sys.exit(str([os.environ[n] for n in {names}]))"
+    for name in names:
+        monkeypatch.delenv(name, raising=False)
+    assert program(threads, log) == "exit 1: ['3', '3']"
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    assert program(threads, log) == "exit 1: ['7', '3']"
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -69,7 +84,7 @@ def test_a_signal_stops_the_trainings_under_way_and_begins_no_more(number, tmp_p
             time.sleep(0.01)
         os.kill(os.getpid(), number)
 
-    sender = threading.Thread(target=send_when_two_run)
+    sender = threading.Thread(target=send_when_two_run, daemon=True)
     sender.start()
     with pytest.raises(SystemExit) as end:
         train_all(runs, jobs=2)

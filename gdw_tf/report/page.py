@@ -121,8 +121,8 @@ def _lead(groups: Sequence[Group]) -> str:
     if len(reached) > 1 and len(set(map(_task, groups))) == 1:
         best = max(reached, key=lambda row: row.mean)
         said.append(
-            f"Highest test accuracy: {best.name} with {percent(best)} % (mean of the last "
-            f"{LAST_EPOCHS} epochs)."
+            f"Highest test accuracy: {best.name} with {percent(best.accuracies)} % (mean of the "
+            f"last {LAST_EPOCHS} epochs)."
         )
     return f"<p>{_(' '.join(said))}</p>"
 
@@ -141,7 +141,7 @@ def _comparison(groups: Sequence[Group]) -> str:
     rows = []
     for group in groups:
         seeds = ", ".join(str(run.settings.seed) for run in group.complete) or "none complete"
-        rows.append([group.name, seeds, percent(group.row), *costs(group.row)])
+        rows.append([group.name, seeds, percent(group.row.accuracies), *costs(group.row)])
     caption = (
         f"Accuracy: mean ± standard deviation over the seeds of the mean of the last {LAST_EPOCHS} "
         "epochs, of complete runs. Costs: medians."

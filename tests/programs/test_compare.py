@@ -187,9 +187,15 @@ def test_means_and_deviations_are_those_of_a_sample():
     row = Row("gdw", [0.8, 0.9, 0.7])
     assert row.mean == pytest.approx(0.8)
     assert row.std == pytest.approx(np.sqrt(0.02 / 2))
-    assert percent(row) == "80.0 ± 10.0"
-    assert percent(Row("one", [0.5])) == "50.0"
-    assert percent(Row("none", [])) == "—"
+    assert percent(row.accuracies) == "80.0 ± 10.0"
+    assert percent([0.5]) == "50.0"
+    assert percent([]) == "—"
+
+
+def test_a_cell_says_how_many_seeds_are_missing():
+    assert percent([0.8, 0.9], 2) == "85.0 ± 7.1"
+    assert percent([0.8, 0.9], 3) == "85.0 ± 7.1 (2 of 3 seeds)"
+    assert percent([0.5], 3) == "50.0 (1 of 3 seeds)"
 
 
 def test_the_name_is_the_first_of_a_line(tmp_path):
