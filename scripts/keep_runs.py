@@ -2,10 +2,10 @@
 
 Usage: python scripts/keep_runs.py --workdir=runs/reproduce --out=docs/results
 
-Settings, metrics, the weight net's curve and the summary, some kilobytes a run, are copied to where
-the runs stand below --workdir. `scripts/reproduce.py` and `gdw_tf.compare` take the copies for the
-runs, and `gdw_tf.report` draws their curves. Checkpoints are left out, and so are the flags that
-say where a machine has its data and how it trains.
+Settings, metrics, the weight net's curve, the summary and the digest of the training set, some
+kilobytes a run, are copied to where the runs stand below --workdir. `scripts/reproduce.py` and
+`gdw_tf.compare` take the copies for the runs, and `gdw_tf.report` draws their curves. Checkpoints
+are left out, and so are the flags that say where a machine has its data and how it trains.
 """
 
 from __future__ import annotations
@@ -21,10 +21,23 @@ from gdw_tf.workdir import Workdir
 def main(argv: list[str]) -> None:
     """Copies, over earlier copies."""
     with cli.user_errors():
-        if argv[1:] or not train_flags.WORKDIR.value or not cli.OUT.value:
-            raise ValueError(f"Name --workdir and --out, all flags. Received: {' '.join(argv[1:])}")
+        cli.check_all_flags(argv)
+        if not train_flags.WORKDIR.value or not cli.OUT.value:
+            raise ValueError(
+                "Name both directories. Received: "
+                f"workdir={train_flags.WORKDIR.value}, out={cli.OUT.value}"
+            )
         root, out = Path(train_flags.WORKDIR.value), Path(cli.OUT.value)
-        complete = [Workdir(path.parent) for path in sorted(root.rglob("summary.json"))]
+        if out.resolve().is_relative_to(root.resolve()):
+            raise ValueError(
+                f"out must not lie in workdir. Received: out={out}, workdir={root}; allowed: "
+                "another directory."
+            )
+        complete = [
+            Workdir(path.parent)
+            for path in sorted(root.rglob("summary.json"))
+            if path.parent.suffix != files.ASIDE
+        ]
         if not complete:
             raise ValueError(f"There is no complete run below this directory. Received: {root}")
     for run in complete:
@@ -32,7 +45,7 @@ def main(argv: list[str]) -> None:
         kept.root.mkdir(parents=True, exist_ok=True)
         lines = settings_of_lines(run.flags.read_text().splitlines())
         files.write_text(kept.flags, "\n".join([*lines, ""]))
-        for path in (run.metrics, run.weight_curve, run.summary):
+        for path in (run.metrics, run.weight_curve, run.summary, run.training_set):
             if path.exists():
                 shutil.copyfile(path, kept.root / path.name)
     print(f"{len(complete)} runs kept in {out}")

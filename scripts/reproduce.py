@@ -2,7 +2,7 @@
 
 Usage: python scripts/reproduce.py --table=cifar_noise --protocol=reduced [--data_dir=DIR]
        python scripts/reproduce.py --table=cifar_noise,cifar_longtail --backend=portable
-       python scripts/reproduce.py --table=
+       python scripts/reproduce.py --table= --workdir=docs/results
 
 Tables: cifar_noise, cifar_longtail, cifar_n, digits. A setting is a flag file of flags/ (a line of
 flags for the digits); of each, --methods are run with each seed, and at CIFAR-10 uniform 40 % GDW
@@ -13,7 +13,8 @@ without augmentation, 30 epochs; the digits have one protocol. Backends: fit tra
 
 Runs stand in --workdir (by default runs/reproduce), below PROTOCOL/SETTING/; what is complete is
 not run again. docs/results.md (--out=FILE) is then written anew from all that stands there and
-nothing else. With --table= nothing is run.
+nothing else; runs with settings beside those of their protocol have tables of their own. With
+--table= nothing is run. docs/results/ holds what `scripts/keep_runs.py` has kept of earlier runs.
 """
 
 from __future__ import annotations
@@ -22,12 +23,13 @@ import json
 import re
 import shutil
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from absl import flags
+from digits_settings import DIGITS
 
 from gdw_tf import cli, files, train_flags
 from gdw_tf.checks import check_file
@@ -35,13 +37,17 @@ from gdw_tf.child_programs import ChildPrograms
 from gdw_tf.compare import JOBS, METHODS, SEEDS
 from gdw_tf.comparison import (
     EARLY_STOPPING,
+    SUPPORT_VECTOR_MACHINES,
     Comparison,
+    Contender,
     Run,
     early_stopping_accuracy,
     markdown_text,
+    percent,
     train_all,
 )
-from gdw_tf.settings import differences, flag_lines
+from gdw_tf.portable.export import check_portable
+from gdw_tf.settings import differences, flag_lines, settings_of_lines
 from gdw_tf.workdir import Workdir
 
 ROOT = Path(__file__).parents[1]
@@ -66,17 +72,17 @@ class Setting(NamedTuple):
 
     @property
     def folder(self) -> str:
-        """Its name in the file system: the flag file's, or one of its flags."""
+        """Its name in the file system: the flag file's, or that of its flags' values."""
         if isinstance(self.flags, str):
             return self.flags
-        return "_".join(["digits", *(flag.partition("=")[2] for flag in self.flags)])
+        return "_".join(flag.partition("=")[2] for flag in self.flags)
 
     def assignments(self) -> tuple[str, ...]:
         """Its flags, `NAME=VALUE` each."""
         if not isinstance(self.flags, str):
             return self.flags
         lines = (ROOT / "flags" / f"{self.flags}.flags").read_text().splitlines()
-        return tuple(line.removeprefix("--") for line in lines if line.startswith("--"))
+        return tuple(train_flags.assignment_of(line) for line in lines if line.startswith("--"))
 
 
 TABLES: dict[str, tuple[Setting, ...]] = {
@@ -98,11 +104,9 @@ TABLES: dict[str, tuple[Setting, ...]] = {
     ),
     "cifar_longtail": (Setting("CIFAR-10, long tail 0.01", "cifar10_longtail_0.01"),),
     "cifar_n": (Setting("CIFAR-10N, worst label", "cifar10_n_worst"),),
-    "digits": (
-        Setting("digits, uniform 40 %", ("noise=uniform", "noise_rate=0.4")),
-        Setting("digits, uniform 60 %", ("noise=uniform", "noise_rate=0.6")),
-        Setting("digits, uniform 80 %", ("noise=uniform", "noise_rate=0.8")),
-        Setting("digits, flip 40 %", ("noise=flip", "noise_rate=0.4")),
+    "digits": tuple(
+        Setting(f"digits, {title}", ("dataset=digits", *DIGITS[title]))
+        for title in ("uniform 40 %", "uniform 60 %", "uniform 80 %", "flip 40 %")
     ),
 }
 PROTOCOLS = {
@@ -124,9 +128,15 @@ def main(argv: list[str]) -> None:
         out = Path(cli.OUT.value or ROOT / "docs/results.md")
         check_file("out", out)
         runs = planned(root)
+        if not runs and not results(root):
+            raise ValueError(
+                f"There is no complete run of a table below workdir. Received: workdir={root}; "
+                "allowed: a directory of this program's runs, such as docs/results."
+            )
     failures = train_all(runs, JOBS.value)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    files.write_text(out, results(root))
+    if text := results(root):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        files.write_text(out, text)
     if failures:
         cli.fail(f"{len(failures)} runs failed: {'; '.join(failures)}", code=1)
 
@@ -135,7 +145,7 @@ def planned(root: Path) -> list[Run]:
     """The runs that are asked for, setting by setting.
 
     Raises:
-        ValueError: there is no such table, setting, method or seed.
+        ValueError: there is no such table, setting, method or seed, or the backend cannot run it.
     """
     tables = [name for name in TABLE.value if name]
     if not set(tables) <= TABLES.keys():
@@ -150,7 +160,7 @@ def planned(root: Path) -> list[Run]:
             f"{', '.join(settings)}."
         )
     runs = []
-    for folder in ONLY.value or settings:
+    for folder in dict.fromkeys(ONLY.value or settings):
         table, setting = settings[folder]
         protocol = "full" if table == "digits" else PROTOCOL.value
         names = METHODS.value if METHODS.present else [*ROWS, *setting.methods]
@@ -158,15 +168,27 @@ def planned(root: Path) -> list[Run]:
         fixed = {"method", "seed", *(one.partition("=")[0] for one in assignments)}
         if given := sorted(name for name in fixed if flags.FLAGS[name].present):
             raise ValueError(f"{folder} has these settings itself. Received: {', '.join(given)}")
-        plan = Comparison.plan(names, SEEDS.value, root / protocol / folder, *assignments)
+        plan = Comparison.plan(
+            *(names, SEEDS.value, root / protocol / folder, *assignments),
+            refused=tuple(SUPPORT_VECTOR_MACHINES),
+        )
         runs += plan.trainings
-    if BACKEND.value == "portable" and JOBS.value > 1:
+    return carried(runs) if BACKEND.value == "portable" else runs
+
+
+def carried(runs: Sequence[Run]) -> list[Run]:
+    """The runs as runs of the portable backend.
+
+    Raises:
+        ValueError: it cannot run one of them, or several at a time.
+    """
+    if JOBS.value > 1:
         raise ValueError(
             f"The portable backend has one device. Received: jobs={JOBS.value}; allowed: 1."
         )
-    if BACKEND.value == "portable":
-        runs = [PortableRun(run.settings, run.workdir, run.machine_flags) for run in runs]
-    return runs
+    for run in runs:
+        check_portable(run.settings)
+    return [PortableRun(run.settings, run.workdir, run.machine_flags) for run in runs]
 
 
 class PortableRun(Run):
@@ -193,110 +215,158 @@ class PortableRun(Run):
         ):
             return f"{carried} holds an export of other settings: {' '.join(different)}"
         for command in commands[1:] if carried.exists() else commands:
-            if failure := programs.run(command, cores):
+            if failure := programs.run(command, cores, self.log):
                 return failure
         return None
 
 
 class Result(NamedTuple):
-    """What one run left."""
+    """What one run left.
 
+    Attributes:
+        method: as `--methods` names it.
+        accuracy: on the test set, 0 to 1.
+        summary: of the run.
+        otherwise: lines of its flag file that are not those of its setting and protocol.
+    """
+
+    method: str
     accuracy: float
-    summary: dict[str, Any]
+    summary: Mapping[str, Any]
+    otherwise: tuple[str, ...]
+
+    @property
+    def device(self) -> str:
+        """On what it ran."""
+        made_by = self.summary.get("made_by", "unknown")
+        return self.summary.get("ran_on", {}).get("device") or made_by.partition(",")[0]
+
+    @property
+    def made_by(self) -> str:
+        """Where and by which version of the program it was made."""
+        made_by = self.summary.get("made_by", "unknown").rstrip(".")
+        return f"{made_by}, run by JAX on {self.device}" if "ran_on" in self.summary else made_by
 
 
 def results(root: Path) -> str:
-    """Writes down what stands below a directory, a table a protocol and table of settings."""
-    text = [
+    """Writes down what stands below a directory, in Markdown; nothing where there is nothing.
+
+    A table holds a protocol's runs in a group of settings, and where they were made with further
+    flags, those of the same flags.
+    """
+    text = []
+    for protocol, of_protocol in PROTOCOLS.items():
+        for name, settings in TABLES.items():
+            found = {one: found_in(root / protocol / one.folder, one, protocol) for one in settings}
+            for otherwise in sorted({one.otherwise for ones in found.values() for one in ones}):
+                columns = {
+                    setting: [one for one in ones if one.otherwise == otherwise]
+                    for setting, ones in found.items()
+                }
+                columns = {setting: ones for setting, ones in columns.items() if ones}
+                also = f", with `{' '.join(otherwise)}`" if otherwise else ""
+                text += ["", f"## {name}, {protocol} protocol{also}", "", *table(columns)]
+                if of_protocol:
+                    flags_there = " ".join(f"--{flag}" for flag in of_protocol)
+                    text.append(f"- flags: those of flags/, and `{flags_there}`")
+    if not text:
+        return ""
+    head = [
         "# Results",
         "",
         "Written by `scripts/reproduce.py` from the files of the runs. Test accuracy in %, mean of "
         "the last five epochs (ce_early_stopping: the epoch best on the meta set), mean ± standard "
-        "deviation over the seeds, which stand in brackets where they are not those of the column.",
+        "deviation over the seeds, which stand in brackets where they are not those of the column. "
+        "Seconds a step are medians of a row; runs side by side (--jobs) shared the processor.",
     ]
-    for protocol in PROTOCOLS:
-        for name, settings in TABLES.items():
-            found = {one: found_in(root / protocol / one.folder) for one in settings}
-            found = {setting: rows for setting, rows in found.items() if rows}
-            if found:
-                text += ["", f"## {name}, {protocol} protocol", "", *table(found)]
-    return "\n".join(text) + "\n"
+    return "\n".join([*head, *text]) + "\n"
 
 
-def found_in(folder: Path) -> dict[str, list[Result]]:
-    """The complete runs of a setting, by method."""
-    found: dict[str, list[Result]] = {}
+def found_in(folder: Path, setting: Setting, protocol: str) -> list[Result]:
+    """The complete runs in the directory of a setting, and of `ce` early stopping, too.
+
+    Args:
+        folder: the directory.
+        setting: that of the runs.
+        protocol: theirs, too.
+    """
+    found = []
     for path in sorted(folder.glob("*-seed*/summary.json")):
         named = re.fullmatch(r"(.+)-seed\d+", path.parent.name)
         if named is None:  # a copy that someone has made
             continue
         workdir, summary = Workdir(path.parent), json.loads(path.read_text())
         method = re.sub(r"-(?=\w+=)", ":", named[1])
-        found.setdefault(method, []).append(Result(summary["final_accuracy"], summary))
-        if method == "ce" and workdir.rows():
-            early = Result(early_stopping_accuracy(workdir), summary)
-            found.setdefault(EARLY_STOPPING, []).append(early)
+        with train_flags.settings_by_default():
+            of_protocol = Contender.parse(method).settings(
+                str(summary["seed"]), (*setting.assignments(), *PROTOCOLS[protocol])
+            )
+        lines = settings_of_lines(workdir.flags.read_text().splitlines())
+        different = set(differences(lines, of_protocol))
+        otherwise = tuple(sorted(line for line in lines if line in different))
+        found.append(Result(method, summary["final_accuracy"], summary, otherwise))
+        if method == "ce" and all("meta_accuracy" in row for row in workdir.rows()):
+            accuracy = early_stopping_accuracy(workdir)
+            found.append(Result(EARLY_STOPPING, accuracy, summary, otherwise))
     return found
 
 
-def table(found: dict[Setting, dict[str, list[Result]]]) -> list[str]:
+def table(columns: Mapping[Setting, Sequence[Result]]) -> list[str]:
     """The lines of a table, a column a setting, and what the runs say of how they were made."""
     order = [*ROWS, ABLATION]
+    runs = [one for ones in columns.values() for one in ones]
     methods = sorted(
-        {method for rows in found.values() for method in rows},
+        {one.method for one in runs},
         key=lambda method: (order.index(method) if method in order else len(order), method),
     )
     lines = [
-        f"| | {' | '.join(map(_title, found, found.values()))} | seconds a step |",
-        f"| --- |{' --- |' * (len(found) + 1)}",
+        f"| | {' | '.join(map(_title, columns, columns.values()))} | seconds a step |",
+        f"| --- |{' --- |' * (len(columns) + 1)}",
     ]
     for method in methods:
-        cells = [_cell(rows.get(method, ()), rows) for rows in found.values()]
-        seconds = [
-            one.summary["seconds_per_step"]
-            for rows in found.values()
-            for one in rows.get(method, ())
-        ]
-        cells.append(f"{np.median(seconds):.3f}")
+        cells = [_cell(method, ones) for ones in columns.values()]
+        cells.append(_seconds_per_step([one for one in runs if one.method == method]))
         lines.append(f"| {markdown_text(method)} | {' | '.join(cells)} |")
-    if any(setting.published for setting in found):
-        cells = [setting.published for setting in found]
+    if any(setting.published for setting in columns):
+        cells = [setting.published for setting in columns]
         lines.append(f"| *published, full protocol* | {' | '.join(cells)} | |")
-    runs = [one for rows in found.values() for ones in rows.values() for one in ones]
-    lines += ["", *(f"- {name}: {', '.join(said)}" for name, said in _made_by(runs).items())]
-    return lines
+    epochs = sorted({one.summary["epochs"] for one in runs})
+    return [
+        *lines,
+        "",
+        f"- epochs: {', '.join(map(str, epochs))}",
+        f"- made by: {', '.join(sorted({one.made_by for one in runs}))}",
+    ]
 
 
-def _title(setting: Setting, rows: dict[str, list[Result]]) -> str:
-    seeds = _seeds(one for ones in rows.values() for one in ones)
+def _title(setting: Setting, results: Sequence[Result]) -> str:
+    seeds = _seeds(results)
     return f"{setting.title}, seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
 
 
-def _cell(results: Sequence[Result], rows: dict[str, list[Result]]) -> str:
-    if not results:
+def _cell(method: str, results: Sequence[Result]) -> str:
+    """What a method reached, and its seeds where they are not those of all of the column."""
+    of_method = [one for one in results if one.method == method]
+    if not of_method:
         return ""
-    accuracies = 100 * np.array([one.accuracy for one in results])
-    text = f"{accuracies.mean():.1f}"
-    if len(results) > 1:
-        text += f" ± {accuracies.std(ddof=1):.1f}"
-    seeds = _seeds(results)
-    is_usual = seeds == _seeds(one for ones in rows.values() for one in ones)
+    text, seeds = percent([one.accuracy for one in of_method]), _seeds(of_method)
+    is_usual = seeds == _seeds(results)
     return text if is_usual else f"{text} (seeds {', '.join(map(str, seeds))})"
+
+
+def _seconds_per_step(results: Sequence[Result]) -> str:
+    """The median, for each device on its own."""
+    seconds: dict[str, list[float]] = {}
+    for one in results:
+        seconds.setdefault(one.device, []).append(one.summary["seconds_per_step"])
+    medians = {device: f"{np.median(values):.3f}" for device, values in sorted(seconds.items())}
+    if len(medians) == 1:
+        return next(iter(medians.values()))
+    return ", ".join(f"{median} ({device})" for device, median in medians.items())
 
 
 def _seeds(results: Iterable[Result]) -> list[int]:
     return sorted({one.summary["seed"] for one in results})
-
-
-def _made_by(runs: Sequence[Result]) -> dict[str, list[str]]:
-    """What the runs of a table say of themselves."""
-    said: dict[str, set[str]] = {"epochs": set(), "made by": set()}
-    for run in runs:
-        said["epochs"].add(str(run.summary["epochs"]))
-        device = run.summary.get("ran_on", {}).get("device")
-        made_by = run.summary.get("made_by", "unknown").rstrip(".")
-        said["made by"].add(f"{made_by}, run by JAX on {device}" if device else made_by)
-    return {name: sorted(values) for name, values in said.items()}
 
 
 if __name__ == "__main__":
