@@ -44,7 +44,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
             return gdw_tf.BatchNormalization.from_config(layer.get_config())
         return layer.__class__.from_config(layer.get_config())
 
-    faster = keras.models.clone_model(model, clone_function=fused)
+    faster = gdw_tf.copies.clone(model, fused)
     faster.set_weights(model.get_weights())
     ```
     """

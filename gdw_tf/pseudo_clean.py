@@ -20,7 +20,7 @@ steadier, and its losses of one epoch choose the next meta set:
 
 ```python
 losses = []
-plain = gdw_tf.CE(keras.models.clone_model(classifier))
+plain = gdw_tf.CE(gdw_tf.copies.clone(classifier))
 plain.compile()
 note = lambda epoch, logs: losses.append(example_losses(plain, x, y))
 plain.fit(x, y, epochs=10, callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=note)])

@@ -44,6 +44,7 @@ import tensorflow as tf
 from gdw_tf import classifiers, replicas
 from gdw_tf.batch import Batch
 from gdw_tf.checks import check_number, check_rate
+from gdw_tf.copies import clone
 from gdw_tf.lookahead import ForwardPass
 from gdw_tf.methods.base import Method
 
@@ -184,7 +185,7 @@ def _cross_entropy(logits: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.
 def _clone(classifier: keras.Model) -> keras.Model:
     """A network of the same layers with weights drawn anew."""
     try:
-        return keras.models.clone_model(classifier)
+        return clone(classifier)
     except (NotImplementedError, TypeError, ValueError) as error:
         raise ValueError(
             f"The classifier cannot be cloned; give a second network as peer. Received: "

@@ -18,6 +18,7 @@ from gdw_tf import classifiers
 from gdw_tf.batch import Batch
 from gdw_tf.checks import check_number, check_rate
 from gdw_tf.class_gradients import ClassGradients
+from gdw_tf.copies import clone
 from gdw_tf.lookahead import ForwardPass, in_full_precision
 from gdw_tf.methods.meta import MetaMethod
 
@@ -134,7 +135,7 @@ class LabelNetMethod(LabelMethod):
 
 def _frozen_copy(classifier: keras.Model) -> keras.Model:
     classifiers.with_features(classifier)  # one error for what can neither be copied nor read
-    copy = keras.models.clone_model(classifier)
+    copy = clone(classifier)
     copy.name = f"{classifier.name}_warmed_up"
     copy.trainable = False
     return copy

@@ -10,6 +10,7 @@ from __future__ import annotations
 import keras
 
 from gdw_tf.batch_normalization import BatchNormalization
+from gdw_tf.copies import clone
 from gdw_tf.networks.resnet import SubsamplingShortcut
 
 
@@ -30,7 +31,7 @@ def plain_model(classifier: keras.Model) -> keras.Model:
             "This format takes a graph of layers, functional or sequential, with weights. Received:"
             f" {classifier.name!r}, a {type(classifier).__name__}; allowed otherwise: saved_model."
         )
-    copy = keras.models.clone_model(classifier, clone_function=_plain, recursive=True)
+    copy = clone(classifier, _plain, recursive=True)
     copy.set_weights(classifier.get_weights())
     return copy
 
