@@ -80,7 +80,8 @@ def zero_mean_weights(weights: tf.Tensor, probabilities: tf.Tensor, labels: tf.T
         weights: class-level weights omega, (B, C).
         probabilities: class probabilities below 1, (B, C).
         labels: one-hot labels, (B, C). A mixture of labels (mixup) has several targets, which get
-            one weight.
+            one weight; where all classes are targets, that is their mean, which any constraint
+            leaves free.
 
     Returns:
         The weights with omega_y = sum_{j != y} omega_j p_j / (1 - p_y), (B, C). The paper's
@@ -93,7 +94,9 @@ def zero_mean_weights(weights: tf.Tensor, probabilities: tf.Tensor, labels: tf.T
     target_probability = tf.reduce_sum(probabilities * targets, axis=1, keepdims=True)
     # Of several targets, only the sum can still be larger.
     target_probability = tf.minimum(target_probability, LARGEST_PROBABILITY)
-    return weights * others + targets * pull_of_others / (1.0 - target_probability)
+    constrained = weights * others + targets * pull_of_others / (1.0 - target_probability)
+    has_others = tf.reduce_any(labels <= 0.0, axis=1, keepdims=True)
+    return tf.where(has_others, constrained, tf.reduce_mean(weights, axis=1, keepdims=True))
 
 
 def class_level_update(meta_gradient: tf.Tensor, outer_lr: tf.Tensor, clip: float) -> tf.Tensor:

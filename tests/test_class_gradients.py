@@ -136,6 +136,17 @@ def test_the_constraint_takes_the_probabilities_at_most_0_999():
     np.testing.assert_allclose(answer[[0, 1], [0, 1]], [right, wrong], rtol=1e-10)
 
 
+def test_where_all_classes_are_targets_the_weights_become_their_mean():
+    # Two classes under mixup, and a label that is smoothed: no other class could balance them.
+    weights, logits = np.array([[0.2, 0.6], [0.9, 0.3]]), np.array([[0.3, -0.1], [2.0, 1.0]])
+    labels = tf.constant([[0.7, 0.3], [0.0, 1.0]], "float64")
+    gradients = class_gradients(tf.constant(logits), labels)
+    answer = zero_mean_weights(tf.constant(weights), gradients.probabilities, labels).numpy()
+    np.testing.assert_allclose(answer[0], [0.4, 0.4], rtol=1e-14)
+    np.testing.assert_allclose(answer[1], [0.9, 0.9], rtol=1e-14)  # 0.9 p_0 / (1 - p_1)
+    np.testing.assert_allclose((answer * gradients.gradient.numpy()).sum(axis=1), 0.0, atol=1e-15)
+
+
 def update_of(meta_gradient, outer_lr, clip):
     return class_level_update(tf.constant(meta_gradient), tf.constant(outer_lr, "float64"), clip)
 
