@@ -152,7 +152,7 @@ def read_validation(data: Any, steps: int | None) -> Data | None:
 
     Raises:
         TypeError: as `read`.
-        ValueError: as `read`; a data set without an end and without `steps`.
+        ValueError: as `read`; a data set without an end and without `steps`, or with an index.
     """
     name = "validation_data"
     if data is None or callable(data) or isinstance(data, keras.utils.PyDataset | Generator):
@@ -166,7 +166,25 @@ def read_validation(data: Any, steps: int | None) -> Data | None:
             f"{name} must have an end, or fit needs validation_steps. Received: an endless "
             "tf.data.Dataset and validation_steps=None"
         )
+    check_evaluated(data, name)
     return data
+
+
+def check_evaluated(data: Data, name: str) -> None:
+    """Checks that data to be evaluated have no index of their examples, which Keras cannot take.
+
+    Args:
+        data: what `read` returned.
+        name: how an error calls the data.
+
+    Raises:
+        ValueError: a data set with an index.
+    """
+    if isinstance(data, tf.data.Dataset) and len(data.element_spec) == 4:
+        raise ValueError(
+            f"{name} must yield batches (inputs, labels) or (inputs, labels, sample_weight): the "
+            "index is for training examples. Received: (inputs, labels, sample_weight, index)"
+        )
 
 
 def split_validation(arrays: Data, fraction: float) -> tuple[Arrays, tuple[Any, ...]]:

@@ -23,7 +23,7 @@ from gdw_tf.checks import check_number
 from gdw_tf.data.orders import fold, shuffled_pass, stream_key
 from gdw_tf.data.pipeline import gather_batches
 from gdw_tf.fit_data import Arrays, Data
-from gdw_tf.labels import checked_in_range, one_hot_labels
+from gdw_tf.labels import checked_in_range, checked_index, one_hot_labels
 
 DEFAULT_BATCH_SIZE = 32
 EVALUATION_BATCH_SIZE = 500
@@ -65,7 +65,7 @@ def training_batches(
     num_classes: int,
     seed: int,
     steps_taken: Callable[[], int],
-    with_index: bool = False,
+    num_examples: int | None = None,
 ) -> tf.data.Dataset:
     """Training batches `(inputs, labels[, sample_weight])`, or all four parts of `Batch`.
 
@@ -78,7 +78,8 @@ def training_batches(
         num_classes: C.
         seed: seed of the shuffling.
         steps_taken: tells the number of training steps taken so far, when an iterator starts.
-        with_index: whether batches of arrays have all four parts; those of a data set are its own.
+        num_examples: where batches must have all four parts, N: those of arrays then have, and
+            the index of a data set is checked.
 
     Returns:
         The data set; or passes over the arrays from that step on, without end where
@@ -89,6 +90,7 @@ def training_batches(
     """
     if isinstance(data, Arrays):
         batch_size = batch_size or DEFAULT_BATCH_SIZE
+        with_index = num_examples is not None
         batches = _passes_over_arrays(data, batch_size, shuffle, seed, steps_taken, with_index)
         if steps_per_epoch is None:
             batches = batches.take(_steps_per_pass(data, batch_size))
@@ -99,6 +101,8 @@ def training_batches(
         )
     else:
         batches = _with_checked_labels(data, num_classes)
+        if num_examples is not None:
+            batches = _with_checked_index(batches, num_examples)
     return _with_class_weight(batches, class_weight, num_classes) if class_weight else batches
 
 
@@ -110,16 +114,21 @@ def meta_batches(
     num_classes: int,
     seed: int,
     steps_taken: Callable[[], int],
+    class_weight: Mapping[int, float] | None = None,
 ) -> tf.data.Dataset:
-    """An endless stream of meta batches `(inputs, labels[, sample_weight])`.
+    """An endless stream of meta batches `(inputs, labels[, sample_weight])`, as those of training.
 
     Arrays are shuffled anew in every pass, the passes joined end to end so that every batch is
     full (and no larger than the meta set). A data set is repeated in its own order and starts
     anew with every epoch: after `steps_per_epoch` batches or, where that is `None`, whenever
     Keras starts an iterator; one that is endless by itself is left alone.
     """
+
+    def weighted(batches: tf.data.Dataset) -> tf.data.Dataset:
+        return _with_class_weight(batches, class_weight, num_classes) if class_weight else batches
+
     if not isinstance(data, Arrays):
-        repeated = _with_checked_labels(data, num_classes).repeat()
+        repeated = weighted(_with_checked_labels(data, num_classes)).repeat()
         is_a_stream = data.cardinality() == tf.data.INFINITE_CARDINALITY
         if is_a_stream or steps_per_epoch is None:
             return repeated
@@ -132,7 +141,7 @@ def meta_batches(
         indices = _count_from(number).flat_map(lambda n: shuffled_pass(data.size, fold(key, n)))
         return gather_batches(indices.skip(seen), examples, batch_size, drop_remainder=True)
 
-    return _from_position(steps_taken, from_step)
+    return weighted(_from_position(steps_taken, from_step))
 
 
 def pairs(training: tf.data.Dataset, meta: tf.data.Dataset | None) -> tf.data.Dataset:
@@ -217,6 +226,17 @@ def _with_checked_labels(data: tf.data.Dataset, num_classes: int) -> tf.data.Dat
     """Checks labels on their way, where XLA, which drops assertions, is not at work yet."""
     return data.map(
         lambda inputs, labels, *rest: (inputs, checked_in_range(labels, num_classes), *rest),
+        num_parallel_calls=tf.data.AUTOTUNE,
+    )
+
+
+def _with_checked_index(batches: tf.data.Dataset, num_examples: int) -> tf.data.Dataset:
+    """Checks the numbers of examples on their way: beyond the end, a GPU would read zeros."""
+    return batches.map(
+        lambda inputs, labels, weight, index: (
+            *(inputs, labels, weight),
+            checked_index(index, num_examples),
+        ),
         num_parallel_calls=tf.data.AUTOTUNE,
     )
 

@@ -15,6 +15,7 @@ import tensorflow as tf
 from gdw_tf import checks
 
 _NO_CLASS = "The labels hold one that is no class"
+_NO_EXAMPLE = "The index holds a number of no example"
 
 
 def one_hot_labels(labels: tf.Tensor, num_classes: int, dtype: tf.DType) -> tf.Tensor:
@@ -76,18 +77,34 @@ def checked_in_range(labels: tf.Tensor, num_classes: int) -> tf.Tensor:
     """
     if is_one_hot(labels.shape, num_classes):
         return labels
-    wide = tf.cast(labels, tf.int64)
-    are_classes = tf.reduce_all((wide >= 0) & (wide < tf.constant(num_classes, tf.int64)))
-    message = f"{_NO_CLASS}; allowed: 0 to {num_classes - 1}."
-    told = [message, tf.reduce_min(wide), tf.reduce_max(wide)]
-    check = tf.debugging.Assert(are_classes, told)
+    return _checked_below(labels, num_classes, _NO_CLASS)
+
+
+def checked_index(index: tf.Tensor, num_examples: int) -> tf.Tensor:
+    """Hands numbers of examples on and fails in the step in which there is no such example.
+
+    Args:
+        index: integers of any shape.
+        num_examples: N.
+
+    Raises:
+        tf.errors.InvalidArgumentError: one outside [0, N), as in `checked_in_range`.
+    """
+    return _checked_below(index, num_examples, _NO_EXAMPLE)
+
+
+def _checked_below(values: tf.Tensor, count: int, message: str) -> tf.Tensor:
+    wide = tf.cast(values, tf.int64)
+    are_allowed = tf.reduce_all((wide >= 0) & (wide < tf.constant(count, tf.int64)))
+    message = f"{message}; allowed: 0 to {count - 1}."
+    check = tf.debugging.Assert(are_allowed, [message, tf.reduce_min(wide), tf.reduce_max(wide)])
     with tf.control_dependencies([] if check is None else [check]):  # eagerly, there is none
-        return tf.identity(labels)
+        return tf.identity(values)
 
 
 @contextlib.contextmanager
 def named_labels() -> Iterator[None]:
-    """Says in one line which labels of a batch are no classes, as `checked_in_range` found.
+    """Says in one line which labels of a batch are no classes, or which index is no example's.
 
     Raises:
         ValueError: in place of TensorFlow's error.
@@ -96,12 +113,14 @@ def named_labels() -> Iterator[None]:
         yield
     except tf.errors.InvalidArgumentError as error:
         number = r"[^\d-]+(-?\d+)"
-        found = re.search(rf"{_NO_CLASS}; (allowed: [^.]*\.){number}{number}", str(error))
+        messages = rf"({_NO_CLASS}|{_NO_EXAMPLE})"
+        found = re.search(rf"{messages}; (allowed: [^.]*\.){number}{number}", str(error))
         if not found:
             raise
-        allowed, least, largest = found.groups()
+        message, allowed, least, largest = found.groups()
+        what = "labels" if message == _NO_CLASS else "numbers"
         raise ValueError(
-            f"{_NO_CLASS}. Received: a batch with labels from {least} to {largest}; {allowed}"
+            f"{message}. Received: a batch with {what} from {least} to {largest}; {allowed}"
         ) from error
 
 

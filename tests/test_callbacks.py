@@ -172,6 +172,18 @@ def test_steps_that_are_executed_together_are_all_counted(monkeypatch):
     assert logs == {"seconds_per_step": pytest.approx(2.0)}
 
 
+def test_steps_beyond_the_end_of_an_epoch_are_not_counted(monkeypatch):
+    clock = iter([0.0, 10.0, 20.0])
+    monkeypatch.setattr(time, "perf_counter", lambda: next(clock))
+    timer, logs = StepTimer(), {}
+    timer.set_params({"steps": 8})
+    timer.on_epoch_begin(0)
+    timer.on_train_batch_end(4)
+    timer.on_train_batch_end(9)
+    timer.on_epoch_end(0, logs)
+    assert logs == {"seconds_per_step": pytest.approx(2.5)}
+
+
 def test_the_time_is_logged():
     model = make_model()
     model.fit(X, Y, callbacks=[StepTimer()], verbose=0)
@@ -281,6 +293,38 @@ def test_there_are_checkpoints_within_an_epoch(folder):
     assert folder.latest().metrics() == []  # between epochs
     epochs = json.loads((folder.root / "manifest.json").read_text())["checkpoints"]
     assert [one["epoch"] for one in epochs] == [0, 1, 1, 2]
+
+
+def test_an_epoch_without_the_monitored_log_is_saved_and_not_the_best(folder):
+    checkpoints = Checkpoints(folder, monitor="val_accuracy", keep=9)
+    make_model().fit(
+        *(X, Y),
+        epochs=2,
+        validation_data=META,
+        validation_freq=2,
+        callbacks=[checkpoints],
+        verbose=0,
+    )
+    assert checkpoints_of(folder) == [1, 2]
+    assert folder.best().step == 2
+
+
+def test_steps_that_are_executed_together_are_saved_when_one_of_them_is_due(folder):
+    model = make_model()
+    model.compile(steps_per_execution=2)
+    data = tf.data.Dataset.from_tensor_slices((X, Y)).batch(1)  # twelve steps
+    checkpoints = Checkpoints(folder, monitor="score", every=5, keep=9)
+    model.fit(data, callbacks=[Logs(score=[0.3]), checkpoints], verbose=0)
+    assert checkpoints_of(folder) == [6, 10, 12]
+
+
+def test_no_step_beyond_the_end_of_an_epoch_is_saved(folder):
+    model = make_model()
+    model.compile(steps_per_execution=4)
+    data = tf.data.Dataset.from_tensor_slices((X, Y)).batch(2)  # six steps
+    checkpoints = Checkpoints(folder, monitor="score", every=1, keep=9)
+    model.fit(data, callbacks=[Logs(score=[0.3]), checkpoints], verbose=0)
+    assert checkpoints_of(folder) == [4, 6]
 
 
 def test_there_is_a_checkpoint_when_the_time_has_come(folder, monkeypatch):

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from gdw_tf.callbacks.steps import steps_done
 from gdw_tf.interruption import Interruption
 
 if TYPE_CHECKING:  # which loads methods, and these call some of what is here
@@ -112,16 +113,17 @@ class Checkpoints(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Remembers where the epoch is begun."""
         self._epoch = epoch
-        self._steps_before = int(self.model.steps_taken.numpy())
+        self._step = self._steps_before = int(self.model.steps_taken.numpy())
         self._evaluated = self._rollbacks()
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Saves, if it is time, unless the epoch is about to end."""
-        if batch + 1 == self.params["steps"]:
+        done = steps_done(batch, self.params)
+        if done == self.params["steps"]:
             return
-        step = self._steps_before + batch + 1
-        if self._is_due(step) or self.interruption.is_waiting:
-            self._save(step, self._epoch, metrics=metric_values(self.model))
+        before, self._step = self._step, self._steps_before + done
+        if self._is_due(before, self._step) or self.interruption.is_waiting:
+            self._save(self._step, self._epoch, metrics=metric_values(self.model))
         self.interruption.check()
 
     def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
@@ -131,9 +133,10 @@ class Checkpoints(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Saves."""
         # Where training has gone back since, the logs are those of another state.
-        is_best = logs[self.monitor] > self.best_so_far and self._evaluated == self._rollbacks()
+        value = logs.get(self.monitor, -np.inf)  # validation may be left out in an epoch
+        is_best = value > self.best_so_far and self._evaluated == self._rollbacks()
         if is_best:
-            self.best_so_far = logs[self.monitor]
+            self.best_so_far = value
         self._save(int(self.model.steps_taken.numpy()), epoch + 1, is_best=is_best)
         self.interruption.check()
 
@@ -146,8 +149,8 @@ class Checkpoints(keras.callbacks.Callback):
         count = getattr(self.model, "rollbacks", None)  # any Keras model may be saved
         return 0 if count is None else int(count.numpy())
 
-    def _is_due(self, step: int) -> bool:
-        if self.every is not None and step % self.every == 0:
+    def _is_due(self, before: int, step: int) -> bool:
+        if self.every is not None and before // self.every < step // self.every:
             return True
         since = time.monotonic() - self._saved_at
         return self.minutes is not None and since >= 60.0 * self.minutes

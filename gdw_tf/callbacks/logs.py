@@ -10,6 +10,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from gdw_tf.callbacks.steps import steps_done
+
 
 class EpochLog(keras.callbacks.CSVLogger):
     """Keras's table of the epochs, which goes on with the columns that it has.
@@ -79,7 +81,7 @@ class StepTimer(keras.callbacks.Callback):
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Reads the clock; `batch` is the last step taken, counted from 0."""
         self._last = time.perf_counter()
-        self._steps = batch + 1
+        self._steps = steps_done(batch, self.params)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Adds the time to the epoch's logs."""

@@ -12,6 +12,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from gdw_tf.callbacks.steps import steps_done
 from gdw_tf.checks import check_integer
 
 
@@ -38,7 +39,7 @@ class NonFiniteWatch(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Looks whether a step since the last look was not finite."""
-        self._batch = self._first_step + batch
+        self._batch = self._first_step + steps_done(batch, self.params) - 1
         report = self.model.take_report()
         if report is not None:
             step, quantity = report

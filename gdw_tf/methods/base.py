@@ -35,10 +35,13 @@ from gdw_tf.checks import check_boolean, check_integer
 from gdw_tf.fit_arguments import check_fit_arguments
 from gdw_tf.keras_distribution import has_workers, of_all_workers
 from gdw_tf.labels import named_labels, one_hot_labels
-from gdw_tf.lookahead import ForwardPass
+from gdw_tf.lookahead import ForwardPass, in_full_precision
 from gdw_tf.losses.softmax_loss import SoftmaxLoss
 from gdw_tf.methods.watched import WatchedModel
 from gdw_tf.optimizers import CoupledSGD
+
+META_LOGS = ("meta_loss", "meta_accuracy")
+"""What is reported of meta batches."""
 
 
 class Method(WatchedModel):
@@ -49,7 +52,8 @@ class Method(WatchedModel):
     `option_names` which arguments of its own it takes, which are attributes of the same names.
     One that remembers something of every training example says in `memory_width` how much, and one
     that remembers something else names the attribute in `late_variables`; one that cannot do
-    without a meta set says so in `needs_meta_set`. For the others the meta set plays
+    without a meta set says so in `needs_meta_set`, and one whose plain steps are taken on meta
+    batches in `steps_on_meta_batches`. For the others the meta set plays
     no part in training: it is evaluated after every epoch and logged as `meta_loss` and
     `meta_accuracy`, so that the epoch to keep can be chosen on it.
 
@@ -80,6 +84,7 @@ class Method(WatchedModel):
     reported: tuple[str, ...] = ()
     base_loss: SoftmaxLoss | None = None
     needs_meta_set = False
+    steps_on_meta_batches = False
 
     def __init__(
         self,
@@ -244,14 +249,25 @@ class Method(WatchedModel):
         batch = Batch.of(data[0])
         size = tf.shape(step["logits"])[0]
         self._loss_tracker.update_state(step["loss"], sample_weight=size)
-        self.update_step_metrics(step, size)
+        meta_size = tf.shape(data[1][1])[0] if data[1] else 0
+        self.update_step_metrics(step, size, meta_size)
         logs = self.compute_metrics(batch.inputs, batch.labels, step["logits"], batch.sample_weight)
         return step, logs
 
-    def update_step_metrics(self, step: dict[str, tf.Tensor], size: tf.Tensor) -> None:
-        """Adds what is `reported` of a step of `size` examples to the epoch's means."""
+    def update_step_metrics(
+        self, step: dict[str, tf.Tensor], size: tf.Tensor, meta_size: tf.Tensor
+    ) -> None:
+        """Adds what is `reported` of a step to the epoch's means over its examples.
+
+        Args:
+            step: what `training_step` returned.
+            size: the number of training examples, on this replica.
+            meta_size: the number of meta examples, which `META_LOGS` are means over.
+        """
+        measured = tf.cast(meta_size, keras.config.floatx()) * step.get("is_measured", 1.0)
         for name, metric in self.step_metrics.items():
-            metric.update_state(mean(step[name]), sample_weight=size)
+            weight = measured if name in META_LOGS else size
+            metric.update_state(mean(step[name]), sample_weight=weight)
 
     def test_step(self, data: tuple[Any, ...]) -> dict[str, tf.Tensor]:
         """Evaluates one batch; what only training measures is left out."""
@@ -270,6 +286,7 @@ class Method(WatchedModel):
 
         Sample weights multiply each example's share, the mean is over the number of examples.
         """
+        y_pred = in_full_precision(y_pred)
         labels = one_hot_labels(y, y_pred.shape[-1], y_pred.dtype)
         # As Keras has it, which sums the losses of the replicas.
         return mean_cross_entropy(y_pred, labels, column(sample_weight, y_pred)) / replicas.count()
@@ -423,6 +440,7 @@ class Method(WatchedModel):
             fit_data.warn_of_overlap(training, meta)
         callbacks = [*watch, *callbacks]
         if meta is not None and not self.needs_meta_set:
+            fit_data.check_evaluated(meta, "meta_data")
             evaluated = of_all_workers(self.distribute_strategy, meta_data)
             callbacks, meta = [MetaEvaluation(evaluated), *callbacks], None
         if self._needs_index(num_classes):
@@ -430,7 +448,7 @@ class Method(WatchedModel):
             with self.distribute_strategy.scope():
                 self._make_memories(num_examples, num_classes)
         arguments = {
-            "validation_data": of_all_workers(self.distribute_strategy, validation_data),
+            "validation_data": validation_data,
             "validation_batch_size": validation_batch_size or batch_size,
             "steps_per_epoch": steps_per_epoch,
             "callbacks": callbacks,
@@ -455,6 +473,7 @@ class Method(WatchedModel):
             meta_batch_size=meta_batch_size,
             shuffle=shuffle,
             class_weight=class_weight,
+            num_examples=num_examples,
             steps_per_epoch=steps_per_epoch,
         )
 
@@ -465,7 +484,10 @@ class Method(WatchedModel):
             batches = of_all_workers(self.distribute_strategy, pairs_of_worker)
         else:
             batches = pairs(training, meta)
-        arguments["callbacks"] = [ReportProgress(self.progress), *callbacks]
+        arguments |= {
+            "callbacks": [ReportProgress(self.progress), *callbacks],
+            "validation_data": of_all_workers(self.distribute_strategy, validation_data),
+        }
         with named_labels():
             history = super().fit(
                 batches,
@@ -497,6 +519,7 @@ class Method(WatchedModel):
         meta_batch_size: int | None,
         shuffle: bool,
         class_weight: Mapping[int, float] | None,
+        num_examples: int | None,
         steps_per_epoch: int | None,
     ) -> tf.data.Dataset:
         """The stream of (training batch, meta batch) that `fit` trains on."""
@@ -511,7 +534,7 @@ class Method(WatchedModel):
             batch_size=batch_size,
             shuffle=shuffle,
             class_weight=class_weight,
-            with_index=self._needs_index(num_classes),
+            num_examples=num_examples if self._needs_index(num_classes) else None,
             **common,
         )
         meta_batches = None
@@ -519,6 +542,7 @@ class Method(WatchedModel):
             meta_batches = fit_streams.meta_batches(
                 meta,
                 batch_size=meta_batch_size or batch_size or fit_streams.DEFAULT_BATCH_SIZE,
+                class_weight=class_weight if self.steps_on_meta_batches else None,
                 **common,
             )
         return fit_streams.pairs(batches, meta_batches)

@@ -36,6 +36,7 @@ class CleanOnly(CE):
     """
 
     needs_meta_set = True
+    steps_on_meta_batches = True
 
     def train_step(self, data: tuple[Any, Any]) -> dict[str, tf.Tensor]:
         """Takes one training step on the meta batch."""

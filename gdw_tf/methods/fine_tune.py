@@ -45,6 +45,7 @@ class FineTune(CE):
 
     option_names = (*CE.option_names, "fine_tune_share")
     needs_meta_set = True
+    steps_on_meta_batches = True
 
     def __init__(
         self, classifier: keras.Model, *, fine_tune_share: float = 0.2, **kwargs: Any

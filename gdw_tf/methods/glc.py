@@ -36,6 +36,7 @@ from gdw_tf import fit_data
 from gdw_tf.batch import Batch, accuracy, mean_cross_entropy
 from gdw_tf.checks import check_number, check_rate
 from gdw_tf.lookahead import ForwardPass
+from gdw_tf.methods.base import META_LOGS
 from gdw_tf.methods.loss_correction import LossCorrection, corrected_loss
 
 
@@ -59,7 +60,7 @@ class GLC(LossCorrection):
     """
 
     option_names = (*LossCorrection.option_names, "clean_share")
-    reported = (*LossCorrection.reported, "meta_loss", "meta_accuracy")
+    reported = (*LossCorrection.reported, *META_LOGS)
     needs_meta_set = True
 
     def __init__(

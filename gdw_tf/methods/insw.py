@@ -43,11 +43,15 @@ class INSW(OuterStep, WeightingMethod):
 
     def logit_gradient(self, gradients: ClassGradients, outer: tf.Tensor) -> tf.Tensor:
         """The weighted gradient, (B, C), with weights of mean one."""
+        return super().logit_gradient(gradients, self.weights_of(outer))
+
+    def weights_of(self, outer: tf.Tensor) -> tf.Tensor:
+        """The weights, of mean one, (B, 1)."""
         largest = tf.stop_gradient(tf.reduce_max(replicas.joined(outer)))
         sizes = tf.exp(outer - largest)  # of a softmax over the global batch
         entries = tf.cast(tf.size(outer), outer.dtype)
         mean = tf.math.divide(*replicas.total([tf.reduce_sum(sizes), entries]))
-        return super().logit_gradient(gradients, sizes / mean)
+        return sizes / mean
 
     def updated_outer_parameters(
         self, batch: Batch, gradients: ClassGradients, outer: tf.Tensor, meta_gradient: tf.Tensor

@@ -40,12 +40,12 @@ import keras
 import tensorflow as tf
 
 from gdw_tf import classifiers, finite, loss_scale, replicas
-from gdw_tf.batch import Batch, accuracy, mean, mean_over_batch
+from gdw_tf.batch import Batch, accuracy, mean_over_batch
 from gdw_tf.checks import check_integer, check_number
 from gdw_tf.class_gradients import ClassGradients, class_gradients
 from gdw_tf.lookahead import ForwardPass, virtual_logits, virtual_weights
 from gdw_tf.meta_losses import META_LOSSES, check_meta_loss
-from gdw_tf.methods.base import Method
+from gdw_tf.methods.base import META_LOGS, Method
 from gdw_tf.optimizers import CoupledAdam
 
 
@@ -113,7 +113,7 @@ class MetaMethod(Method):
         "gradient",
         "weights",
     )
-    reported = ("meta_loss", "meta_accuracy")
+    reported = META_LOGS
     needs_meta_set = True
     has_class_weights = True
 
@@ -349,13 +349,6 @@ class MetaMethod(Method):
             gradient + tf.cast(factor, gradient.dtype) * tf.cast(of_meta, gradient.dtype)
             for gradient, of_meta in zip(gradients, step["meta_weight_gradients"], strict=True)
         ], variables
-
-    def update_step_metrics(self, step: dict[str, tf.Tensor], size: tf.Tensor) -> None:
-        """Counts the meta loss and accuracy in the steps that measured them."""
-        measured = step["is_measured"] * tf.cast(size, step["is_measured"].dtype)
-        for name, metric in self.step_metrics.items():
-            weight = measured if name in MetaMethod.reported else size
-            metric.update_state(mean(step[name]), sample_weight=weight)
 
     def current_virtual_lr(self) -> tf.Tensor:
         """The rate alpha of the virtual step, a scalar."""

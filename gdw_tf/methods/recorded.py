@@ -86,6 +86,10 @@ class RecordedModel(StatefulModel):
                 f"Received: {num_examples} examples, {num_classes} classes"
             )
 
+    def weights_of(self, outer: tf.Tensor) -> tf.Tensor:
+        """The weights of a step's examples, (B, C) or (B, 1), which stand there by default."""
+        return outer
+
     def record_step(self, batch: Batch, step: dict[str, tf.Tensor], is_finite: tf.Tensor) -> None:
         """Adds a step to the record, unless it is not finite.
 
@@ -98,7 +102,7 @@ class RecordedModel(StatefulModel):
         probabilities = tf.nn.softmax(tf.cast(step["logits"], dtype))
         parts = [tf.ones_like(probabilities[:, :1]), probabilities]
         if self.has_class_weights:
-            weights = tf.cast(step["updated_outer"], dtype)
+            weights = tf.cast(self.weights_of(step["updated_outer"]), dtype)
             parts.append(tf.broadcast_to(weights, tf.shape(probabilities)))
         values = tf.where(is_finite, tf.concat(parts, axis=1), 0.0)
         added = tf.IndexedSlices(replicas.joined(values), replicas.joined(batch.index))

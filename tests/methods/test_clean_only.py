@@ -37,6 +37,27 @@ def test_it_is_plain_training_on_the_meta_set(weighted):
     assert model.history.history == plain.history.history
 
 
+@pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize("method", ["clean_only", "fine_tune"])
+@pytest.mark.parametrize("as_data_set", [False, True])
+def test_class_weights_count_where_the_steps_are_taken(method, as_data_set):
+    class_weight = {0: 1.0, 1: 5.0, 2: 0.0}
+
+    def trained(meta, **arguments):
+        options = {"fine_tune_share": 1.0} if method == "fine_tune" else None
+        model = examples.compiled(method, options=options)
+        if as_data_set:
+            meta = tf.data.Dataset.from_tensor_slices(meta).batch(4)
+        batch_sizes = {"batch_size": 8, "meta_batch_size": None if as_data_set else 4}
+        model.fit(X, Y, meta_data=meta, epochs=2, verbose=0, **batch_sizes, **arguments)
+        return weights(model)
+
+    factors = np.array([class_weight[label] for label in META[1]])
+    expected = trained((*META, factors))
+    for one, other in zip(trained(META, class_weight=class_weight), expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-12)
+
+
 @pytest.mark.parametrize(
     ("of_training", "of_meta"),
     [

@@ -45,6 +45,31 @@ def test_a_part_of_an_example_alone_is_no_overlap():
         fit(examples.as_dict(X), (examples.as_dict(X[:9]), Y[:9]), **of_a_dict)
 
 
+def indexed(numbers):
+    return tf.data.Dataset.from_tensor_slices((X, Y, np.ones(len(X)), numbers)).batch(8)
+
+
+@pytest.mark.parametrize("method", ["insw", "soft_label", "elr"])
+def test_a_number_that_is_no_examples_is_told(method):
+    model = examples.compiled(method)
+    arguments = {"meta_data": META, "num_examples": len(X), "verbose": 0}
+    model.fit(indexed(np.arange(len(X))), **arguments)
+    expected = (
+        r"The index holds a number of no example\. Received: a batch with numbers from 25 to 32; "
+        r"allowed: 0 to 31\."
+    )
+    with pytest.raises(ValueError, match=expected):
+        model.fit(indexed(1 + np.arange(len(X))), **arguments)
+
+
+@pytest.mark.parametrize("name", ["validation_data", "meta_data"])
+def test_data_to_be_evaluated_have_no_index(name):
+    model = examples.compiled("ce")
+    with pytest.raises(ValueError, match=f"{name} must yield batches .* the index is for training"):
+        model.fit(X, Y, **{name: indexed(np.arange(len(X)))}, verbose=0)
+    assert int(model.steps_taken) == 0
+
+
 def test_a_classifier_that_makes_something_of_nan_gets_it():
     class FilledIn(keras.layers.Layer):
         def call(self, inputs):

@@ -144,6 +144,12 @@ def test_the_step_is_named_where_several_are_executed_together():
         fit(model, spoilt(X, 1), initial_epoch=1, epochs=2)
 
 
+def test_the_last_step_is_named_where_the_last_execution_is_short():
+    model = examples.compiled("gdw", steps_per_execution=3)
+    with pytest.raises(FloatingPointError, match="epoch 1, step 4: loss"):
+        fit(model, spoilt(X, 3))
+
+
 def test_a_validation_loss_that_is_not_finite_stops_too():
     model = examples.compiled("ce", **EAGER)
     with pytest.raises(FloatingPointError, match="epoch 1, step 4: val_loss"):

@@ -125,6 +125,16 @@ def test_the_scales_and_the_count_are_saved_and_kept_by_a_second_fit(policy, tmp
         assert float(one.optimizer.dynamic_scale.numpy()) == 128.0
 
 
+def test_an_evaluated_loss_is_that_of_the_logits_in_full_precision(policy):
+    policy("mixed_bfloat16")
+    model = model_of("gdw")
+    logits = model.predict(X[:21], verbose=0).astype(np.float64)
+    losses = np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(21), Y[:21]]
+    weights = np.linspace(0.5, 1.7, 21)
+    loss, _ = model.evaluate(X[:21], Y[:21], sample_weight=weights, batch_size=7, verbose=0)
+    np.testing.assert_allclose(loss, (weights * losses).mean(), rtol=1e-5)
+
+
 def test_other_precisions_have_no_scale(policy):
     policy("mixed_bfloat16")
     assert model_of("gdw").meta_loss_scale is None

@@ -73,6 +73,15 @@ def test_a_weight_of_a_whole_example_stands_for_each_class():
     assert weights.max() < 1
 
 
+def test_weights_that_are_remembered_as_logarithms_are_recorded_as_weights():
+    model = examples.compiled("insw", record_examples=True, options={"outer_lr": 2.0})
+    model.fit(X, Y, meta_data=META, batch_size=len(X), epochs=1, verbose=0)
+    sizes = np.exp(model.example_memory.numpy())
+    recorded = model.training_record.class_weights
+    np.testing.assert_allclose(recorded, np.repeat(sizes / sizes.mean(), C, axis=1), rtol=1e-5)
+    assert np.ptp(recorded) > 0.1
+
+
 def test_recording_changes_no_step():
     recorded, plain = trained("gdw", epochs=2), examples.compiled("gdw")
     plain.fit(X, Y, meta_data=META, batch_size=8, epochs=2, verbose=0)

@@ -93,6 +93,13 @@ def test_two_workers_train_what_one_process_trains(workers, train, tmp_path):
         np.testing.assert_allclose(of_two, of_one, atol=1e-5)
 
 
+def test_a_method_with_two_stages_is_trained_by_two_workers(workers, tmp_path):
+    started = workers(tmp_path / "run", "--epochs=1", "--method=glc")
+    results = [process.communicate(timeout=300) for process in started]
+    assert [process.returncode for process in started] == [0, 0], results
+    assert json.loads((tmp_path / "run" / "summary.json").read_text())["replicas"] == 2
+
+
 def test_a_killed_worker_ends_the_other_which_says_why(workers, tmp_path):
     chief, other = workers(tmp_path / "run", "--epochs=1000")
     for line in chief.stdout:
