@@ -138,6 +138,8 @@ def main(argv: list[str]) -> None:
         if not names:
             raise ValueError("methods must name one or more. Received: methods=")
         cases = cases_of(names, SWEEP.value, CLASSES.value)
+        for case in cases:
+            check_size(case)
         platform = Platform(THREADS.value, train_flags.JIT.value)
         prepare(platform)
         # First, because a process begins with the peak memory of the one that started it.
@@ -219,6 +221,21 @@ def settings_of(name: str, *assignments: str) -> Settings:
         raise ValueError(f"methods names one that takes no steps of its own. Received: {name}")
     dataset = () if flags.FLAGS["dataset"].present else ("dataset=cifar10",)
     return contender.settings("0", (*dataset, *assignments))
+
+
+def check_size(case: Case) -> None:
+    """Checks that a training batch is one of so many images.
+
+    Raises:
+        ValueError: the settings leave less of them.
+    """
+    settings = case.settings
+    noisy = experiment.prepare_data(settings, random_source(settings, case.classes))
+    if len(noisy.y_train) < settings.batch_size:
+        raise ValueError(
+            "The settings leave less than a batch to train on. Received: "
+            f"{len(noisy.y_train)} images; allowed: batch_size={settings.batch_size} or more."
+        )
 
 
 def prepare(platform: Platform) -> None:

@@ -156,8 +156,10 @@ class Run:
             ValueError: they are others.
         """
         if self.is_complete and self.settings.dataset in OWN_FILES:
-            noisy = run_loading.data_of(self.workdir, self.settings)
+            source = experiment.load_source(self.settings, **train_flags.locations())
+            noisy = run_loading.prepared_from(source, self.workdir, self.settings)
             self.workdir.check_training_set(noisy.training_digest())
+            self.workdir.check_evaluation_sets(noisy.evaluation_digest())
 
 
 @dataclasses.dataclass(frozen=True)

@@ -16,6 +16,7 @@ def main(argv: list[str]) -> None:
         workdir, settings = run_loading.open_run(argv)
         model = run_loading.load_checkpoint(workdir)
         source = experiment.load_source(settings, **train_flags.locations())
+        run_loading.check_class_names(workdir, source.class_names)
         source = data.without(source, workdir.read_unreadable() or ())
     results = model.evaluate(
         data.evaluation_batches(source.x_test, source.y_test), return_dict=True, verbose=0

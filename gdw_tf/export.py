@@ -92,9 +92,10 @@ def _calibrated_data(workdir: Workdir, settings: Settings) -> data.NoisyData:
 
     Raises:
         OSError: the data are not there.
-        ValueError: the run has no meta set yet.
+        ValueError: the run has no meta set yet; the classes are others by now.
     """
     noisy = run_loading.data_of(workdir, settings)
+    run_loading.check_class_names(workdir, noisy.class_names)
     if not len(noisy.y_meta):
         raise ValueError(f"No meta set is chosen yet. Received: meta={settings.meta}")
     return noisy

@@ -86,10 +86,29 @@ def data_from(source: data.Source, workdir: Workdir, settings: Settings) -> data
     Raises:
         ValueError: they are not as they should be.
     """
-    source = data.without(source, workdir.read_unreadable() or ())
-    noisy = experiment.prepare_data(settings, source)
+    noisy = prepared_from(source, workdir, settings)
     choice = workdir.read_choice()
     return noisy if choice is None else noisy.with_meta(choice.indices)
+
+
+def prepared_from(source: data.Source, workdir: Workdir, settings: Settings) -> data.NoisyData:
+    """As `data_from`, before a pseudo-clean meta set is chosen."""
+    source = data.without(source, workdir.read_unreadable() or ())
+    return experiment.prepare_data(settings, source)
+
+
+def check_class_names(workdir: Workdir, class_names: Sequence[str]) -> None:
+    """Checks that the classes are those that a run learned, in the same order.
+
+    Raises:
+        ValueError: they are others; labels would be other numbers.
+    """
+    learned = workdir.read_class_names()
+    if learned is not None and learned != tuple(class_names):
+        raise ValueError(
+            f"The classes are no longer those of the run. Received: {', '.join(class_names)}; "
+            f"allowed: {', '.join(learned)}."
+        )
 
 
 def find_runs(path: Path) -> list[Workdir]:

@@ -127,6 +127,7 @@ def _open(
     noisy = experiment.prepare_data(settings, source)
     if is_chief:
         workdir.check_training_set(noisy.training_digest())
+        workdir.check_evaluation_sets(noisy.evaluation_digest())
     checkpoint = workdir.checkpoints.latest()
     with strategy.scope():
         model = (
@@ -170,6 +171,7 @@ def _begin(
     workdir.write_description(describe.full_description(settings, run.noisy))
     workdir.write_class_names(run.noisy.class_names)
     workdir.write_training_set(run.noisy.training_digest())
+    workdir.write_evaluation_sets(run.noisy.evaluation_digest())
     workdir.restore(run.checkpoint)
     _warn_of_damaged_best(workdir)
     _announce(settings, run.noisy, workdir, epoch, step)

@@ -475,5 +475,7 @@ def location_lines() -> list[str]:
     """Where this machine has the data, as lines of a flag file: no part of the settings."""
     paths = {name: value for name, value in locations().items() if name != "download" and value}
     return [flag_line("download", DOWNLOAD.value)] + [
-        flag_line(name, Path(value).resolve()) for name, value in paths.items()
+        # A place in a cloud, as TensorFlow Datasets takes it, is no path.
+        flag_line(name, value if "://" in value else Path(value).resolve())
+        for name, value in paths.items()
     ]

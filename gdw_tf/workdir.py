@@ -8,6 +8,7 @@ tensorboard/        events
 description.txt     the data: images of each class, the noise realised
 class_names.json    the name of each class
 training_set.txt    a digest of the training images and their labels
+evaluation_sets.txt a digest of the meta set, but for a pseudo-clean one, and the test set
 unreadable.txt      of image files: those that were left out, each with the reason
 pseudo_clean.npz    of --meta=pseudo: the epoch since which the meta set holds, and its indices
 summary.json        the results, when the run is complete
@@ -94,6 +95,11 @@ class Workdir:
         return self.root / "training_set.txt"
 
     @property
+    def evaluation_sets(self) -> Path:
+        """The digest of meta set and test set."""
+        return self.root / "evaluation_sets.txt"
+
+    @property
     def unreadable(self) -> Path:
         """The image files that were left out."""
         return self.root / "unreadable.txt"
@@ -175,6 +181,22 @@ class Workdir:
                 f"came, went or changed. Received: {self.root}"
             )
 
+    def check_evaluation_sets(self, digest: str) -> None:
+        """Raises an error where meta set or test set are not those that the run began with.
+
+        Args:
+            digest: `gdw_tf.data.NoisyData.evaluation_digest` of the data as they are, before a
+                pseudo-clean set is chosen.
+
+        Raises:
+            ValueError: they are others.
+        """
+        if self.evaluation_sets.exists() and self.evaluation_sets.read_text().strip() != digest:
+            raise ValueError(
+                "Meta set or test set are no longer those that the run began with: images or "
+                f"labels came, went or changed. Received: {self.root}"
+            )
+
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """Holds the workdir for this process, until the block or the process ends.
@@ -234,6 +256,10 @@ class Workdir:
     def write_training_set(self, digest: str) -> None:
         """Writes training_set.txt."""
         files.write_text(self.training_set, f"{digest}\n")
+
+    def write_evaluation_sets(self, digest: str) -> None:
+        """Writes evaluation_sets.txt."""
+        files.write_text(self.evaluation_sets, f"{digest}\n")
 
     def read_unreadable(self) -> dict[str, str] | None:
         """The image files that were left out, with the reason; `None` if none were looked at."""

@@ -54,7 +54,7 @@ def make_tree(root: Path, images: int) -> None:
         for place in range(count):
             picture = pictures[number % len(pictures)]
             # The start mark, a comment segment with the file's number, and the rest.
-            comment = b"\xff\xfe" + (10).to_bytes(2) + number.to_bytes(8)
+            comment = b"\xff\xfe" + (10).to_bytes(2, "big") + number.to_bytes(8, "big")
             path = folders[place % CLASSES] / f"{number:08}.jpg"
             path.write_bytes(picture[:2] + comment + picture[2:])
             number += 1

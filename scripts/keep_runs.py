@@ -2,7 +2,7 @@
 
 Usage: python scripts/keep_runs.py --workdir=runs/reproduce --out=docs/results
 
-Settings, metrics, the weight net's curve, the summary and the digest of the training set, some
+Settings, metrics, the weight net's curve, the summary and the digests of the data, some
 kilobytes a run, are copied to where the runs stand below --workdir. `scripts/reproduce.py` and
 `gdw_tf.compare` take the copies for the runs, and `gdw_tf.report` draws their curves. Checkpoints
 are left out, and so are the flags that say where a machine has its data and how it trains.
@@ -45,7 +45,8 @@ def main(argv: list[str]) -> None:
         kept.root.mkdir(parents=True, exist_ok=True)
         lines = settings_of_lines(run.flags.read_text().splitlines())
         files.write_text(kept.flags, "\n".join([*lines, ""]))
-        for path in (run.metrics, run.weight_curve, run.summary, run.training_set):
+        digests = (run.training_set, run.evaluation_sets)
+        for path in (run.metrics, run.weight_curve, run.summary, *digests):
             if path.exists():
                 shutil.copyfile(path, kept.root / path.name)
     print(f"{len(complete)} runs kept in {out}")

@@ -335,7 +335,7 @@ def table(columns: Mapping[Setting, Sequence[Result]]) -> list[str]:
         *lines,
         "",
         f"- epochs: {', '.join(map(str, epochs))}",
-        f"- made by: {', '.join(sorted({one.made_by for one in runs}))}",
+        f"- made by: {'; '.join(sorted({one.made_by for one in runs}))}",
     ]
 
 

@@ -27,7 +27,7 @@ test_end() {
   local environment="$repository/.venv-ranges/$name"
   "$python" -m venv --clear "$environment"
   "$environment/bin/python" -m pip install --quiet --upgrade pip
-  "$environment/bin/python" -m pip install --quiet --editable "$repository" "${packages[@]}" pytest hypothesis
+  "$environment/bin/python" -m pip install --quiet --editable "$repository" ${packages[@]+"${packages[@]}"} pytest hypothesis
   "$environment/bin/python" -c 'import platform, keras, tensorflow
 print(f"Python {platform.python_version()}, TensorFlow {tensorflow.__version__}, Keras {keras.__version__}")'
   "$environment/bin/python" -m pytest -q "$@" "${tests[@]}"

@@ -32,6 +32,7 @@ from gdw_tf.audit.ranking import Audit, of_record, rank
 from gdw_tf.audit.sheet import contact_sheet
 from gdw_tf.audit.tables import LabelFiles, examples_csv, summary
 from gdw_tf.checks import check_directory
+from gdw_tf.data.sources.files import sorted_classes
 from gdw_tf.data.verified import read_verified
 from gdw_tf.settings import Settings
 from gdw_tf.workdir import Workdir
@@ -158,6 +159,9 @@ def _apply(noisy: data.NoisyData, settings: Settings, workdir: Workdir) -> None:
     flags_to_train = label_files.write(verified)
     print(f"{changed} labels corrected, {len(verified.labels) - changed} confirmed; wrote {out}")
     print(f"python -m gdw_tf.train {shlex.join(flags_to_train)}")
+    in_tables = sorted_classes(noisy.class_names)
+    if isinstance(noisy.x_train, data.ImageFiles) and in_tables != list(noisy.class_names):
+        print(f"there, classes are numbered in this order: {', '.join(in_tables)}")
 
 
 def run() -> None:

@@ -7,8 +7,8 @@ of these files, so splits, noise and long tails need not know which of the two t
 
 A file is decoded by TensorFlow, without Python, so that a stream of batches reads many at once. The
 whole image is brought to the size of the others; its aspect ratio is not kept. What is grey or has
-a palette becomes RGB, transparency is dropped, and an orientation noted beside the pixels (EXIF) is
-not applied.
+a palette becomes RGB (a BMP with a palette is refused), transparency is dropped, and an orientation
+noted beside the pixels (EXIF) is not applied.
 """
 
 from __future__ import annotations

@@ -97,11 +97,17 @@ class NoisyData:
 
         Images in files count by their paths, not by what stands in them.
         """
-        if isinstance(self.x_train, ImageFiles):
-            images = b"\0".join(self.x_train.paths.tolist())
-        else:
-            images = np.ascontiguousarray(self.x_train).view(np.uint8).data
-        return digest(images, np.asarray(self.y_train, np.int64).tobytes()).decode()
+        labels = np.asarray(self.y_train, np.int64).tobytes()
+        return digest(_bytes_of(self.x_train), labels).decode()
+
+    def evaluation_digest(self) -> str:
+        """The same of the meta set and the test set, which accuracies are measured on."""
+        return digest(
+            _bytes_of(self.x_meta),
+            np.asarray(self.y_meta, np.int64).tobytes(),
+            _bytes_of(self.x_test),
+            np.asarray(self.y_test, np.int64).tobytes(),
+        ).decode()
 
     @property
     def noise_rate(self) -> float | None:
@@ -214,7 +220,7 @@ def prepare(
             noise,
             num_classes,
             noise_rate,
-            class_names=source.class_names,
+            class_names=source.class_names if source.has_names else None,
             matrix=noise_matrix,
         )
 
@@ -264,6 +270,13 @@ def prepare(
     if meta != "pseudo":
         warn_of_missing_classes(noisy)
     return noisy
+
+
+def _bytes_of(images: Images) -> bytes | memoryview:
+    """What tells images from others: their pixels; of those in files, their paths."""
+    if isinstance(images, ImageFiles):
+        return b"\0".join(images.paths.tolist())
+    return np.ascontiguousarray(images).reshape(-1).view(np.uint8).data
 
 
 def warn_of_missing_classes(noisy: NoisyData) -> None:

@@ -215,10 +215,13 @@ def _decoded(contents: bytes, image_size: tuple[int, int] | None = None) -> tf.T
     try:
         with PIL.Image.open(io.BytesIO(contents), formats=FORMATS) as image:  # the header only
             width, height = image.size
+            has_colour_table = image.format == "BMP" and image.mode == "P"
     except PIL.UnidentifiedImageError:
         raise ValueError(f"no image; allowed: {', '.join(FORMATS)}") from None
     except PIL.Image.DecompressionBombError as error:
         raise ValueError(str(error)) from None
+    if has_colour_table:  # TensorFlow would give the numbers of the colours for grey
+        raise ValueError("a BMP with a palette; allowed: others, such as the same as PNG")
     if width * height > MAX_PIXELS:
         raise ValueError(f"{width} x {height} pixels; allowed: {MAX_PIXELS:,} in all")
     with tf.device("CPU:0"):

@@ -7,7 +7,8 @@ number by now, because files came or went. With a column `given` the labels give
 the training set, or the table is one of another. Other columns are not looked at. The page of
 `gdw_tf.audit` writes such tables, with all of these columns.
 
-Verified images go into the meta set and out of the training set. The others keep their numbers
+Verified images go into the meta set and, with all copies of them, out of the training set. The
+others keep their numbers
 (`NoisyData.numbers`), so that a table of the next round counts as the first one did.
 """
 
@@ -17,6 +18,7 @@ import csv
 import dataclasses
 import functools
 import os
+from collections.abc import Container
 from typing import NamedTuple
 
 import numpy as np
@@ -83,7 +85,7 @@ def read_verified(path: str, noisy: NoisyData) -> Verified:
                 position = positions.get(int(index)) if index.isdecimal() else None
                 name = row.get("image")
                 if name and (position is None or image_name(noisy.x_train, position) != name):
-                    position = named.get(name)
+                    position = _of_several(named.get(name), row.get("given"), found, noisy)
                     if position is None:
                         raise ValueError(
                             f"An image must be one of the training set. Received: {name!r} in "
@@ -122,20 +124,39 @@ class _ImagesByName:
         self._images = images
 
     @functools.cached_property
-    def _positions(self) -> dict[str, int]:
-        return {image_name(self._images, one): one for one in range(len(self._images))}
+    def _positions(self) -> dict[str, list[int]]:
+        positions: dict[str, list[int]] = {}
+        for one in range(len(self._images)):
+            positions.setdefault(image_name(self._images, one), []).append(one)
+        return positions
 
-    def get(self, name: str) -> int | None:
-        return self._positions.get(name)
+    def get(self, name: str) -> list[int]:
+        """The positions of the images of this name, of which several may be."""
+        return self._positions.get(name, [])
+
+
+def _of_several(
+    positions: list[int], given: str | None, found: Container[int], noisy: NoisyData
+) -> int | None:
+    """Of images of one name, one with this label, if there is, that no row was about yet."""
+    if not positions:
+        return None
+    is_given = {one: noisy.class_names[noisy.y_train[one]] == given for one in positions}
+    return min(positions, key=lambda one: (not is_given[one], one in found, one))
 
 
 def with_verified(noisy: NoisyData, verified: Verified) -> NoisyData:
-    """Moves verified images from the training set to the meta set.
+    """Moves verified images from the training set to the meta set, and drops copies of them.
+
+    A copy would be trained on with a label that is known to be wrong, or be judged by itself.
 
     Raises:
         ValueError: none is left to train on.
     """
-    left = np.setdiff1d(np.arange(len(noisy.y_train)), verified.positions)
+    named = _ImagesByName(noisy.x_train)
+    names = {image_name(noisy.x_train, position) for position in verified.positions}
+    gone = [position for name in names for position in named.get(name)]
+    left = np.setdiff1d(np.arange(len(noisy.y_train)), np.array(gone, np.int64))
     if not left.size:
         raise ValueError(
             f"Verified images leave none to train on. Received: {len(noisy.y_train)} of "

@@ -7,6 +7,7 @@ import sys
 import zlib
 
 import numpy as np
+import PIL.Image
 import pytest
 
 from gdw_tf import data
@@ -72,6 +73,16 @@ def test_unreadable_files_are_named_with_the_reason_and_left_out(image_folder):
         assert y.tolist()[: len(labels)] == labels
     assert rest.y_train.tolist() == [0] * 3 + [1] * 3
     assert scan(rest).unreadable == {}
+
+
+def test_a_palette_that_tensorflow_would_not_read_is_refused(image_folder):
+    colours = PIL.Image.new("RGB", (8, 8), (200, 30, 40))
+    colours.quantize(4).save(image_folder / "train/cat/2.bmp")
+    PIL.Image.new("L", (8, 8), 90).save(image_folder / "train/dog/2.bmp")  # of grey there are none
+    found = scan(load(image_folder), max_unreadable=0.5)
+    assert found.unreadable == {
+        "train/cat/2.bmp": "a BMP with a palette; allowed: others, such as the same as PNG"
+    }
 
 
 def test_too_many_unreadable_files_are_an_error(image_folder):

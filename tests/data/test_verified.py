@@ -89,6 +89,31 @@ def test_an_image_is_found_by_its_name_where_its_number_has_changed(noisy, table
         read_verified(table("index,image,label\n9,0123456789abcdef,3\n"), noisy)
 
 
+@pytest.fixture
+def repeated(noisy):
+    """Image 3 is there three times, with the labels 1, 2 and 1."""
+    x, y = noisy.x_train.copy(), noisy.y_train.copy()
+    x[[8, 9]], y[[3, 8, 9]] = x[3], (1, 2, 1)
+    return dataclasses.replace(noisy, x_train=x, y_train=y)
+
+
+def test_of_images_of_one_name_that_with_the_label_given_is_meant(repeated, table):
+    name = image_name(repeated.x_train, 3)
+    text = "".join(f"40,{name},{given},5\n" for given in (2, 1, 1))
+    path = table(f"index,image,given,label\n{text}")
+    assert read_verified(path, repeated).positions.tolist() == [8, 3, 9]
+    assert read_verified(table(f"index,image,label\n40,{name},5\n"), repeated).positions == [3]
+    with pytest.raises(ValueError, match="another training set. Received: given label '7'"):
+        read_verified(table(f"index,image,given,label\n40,{name},7,5\n"), repeated)
+
+
+def test_copies_of_a_verified_image_are_not_trained_on(repeated, table):
+    moved = with_verified(repeated, read_verified(table("index,label\n8,5\n"), repeated))
+    np.testing.assert_array_equal(moved.numbers, np.delete(np.arange(50), [3, 8, 9]))
+    assert len(moved.y_train) == 47 and len(moved.y_meta) == 21
+    np.testing.assert_array_equal(moved.x_meta[-1], repeated.x_train[8])
+
+
 def test_a_file_goes_by_its_path(tmp_path):
     files = data.ImageFiles(tmp_path, ["a/0.png", "a, b/1.png"], (8, 8))
     assert image_name(files, 1) == "a, b/1.png"

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from sklearn.svm import SVC
 
+from gdw_tf import train_flags
 from gdw_tf.comparison import (
     Comparison,
     Contender,
@@ -148,6 +149,21 @@ def test_complete_runs_are_those_of_the_data_as_they_are(tmp_path):
     refused = run(*arguments)
     assert refused.code == 2
     assert "The training set is no longer the one that the run began with" in refused.err
+    np.savez(own, **arrays | {"y_test": np.roll(noisy.y_test, 1)})
+    refused = run(*arguments)
+    assert refused.code == 2
+    assert "Meta set or test set are no longer those that the run began with" in refused.err
+
+
+def test_a_place_in_a_cloud_stays_as_it_is():
+    with train_flags.flags_set(["data_dir=gs://bucket/tfds"]):
+        assert "--data_dir=gs://bucket/tfds" in train_flags.location_lines()
+
+
+def test_two_methods_do_not_share_a_directory(tmp_path):
+    names = ["gdw:virtual_scope=a/b", "gdw:virtual_scope=a|b"]
+    with pytest.raises(ValueError, match="would be trained in one directory"):
+        Comparison.plan(names, ["0"], tmp_path)
 
 
 def test_a_value_that_is_a_path_does_not_lead_out_of_the_directory(tmp_path):

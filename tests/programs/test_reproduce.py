@@ -105,7 +105,8 @@ def test_kept_runs_give_the_results_of_the_runs(reproduced, tmp_path):
     assert finished.returncode == 0, finished.stderr
     kept = {path.name for path in (tmp_path / "runs").rglob("*") if path.is_file()}
     assert kept == {
-        *("flags.txt", "metrics.csv", "weight_curve.csv", "summary.json", "training_set.txt")
+        *("flags.txt", "metrics.csv", "weight_curve.csv", "summary.json"),
+        *("training_set.txt", "evaluation_sets.txt"),
     }
     for path in (tmp_path / "runs").rglob("flags.txt"):
         assert not any("download" in line or "/" in line for line in path.read_text().splitlines())

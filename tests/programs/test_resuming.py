@@ -214,4 +214,17 @@ def test_a_run_does_not_go_on_with_another_training_set(tmp_path, run_program):
     assert "no longer the one that the run began with" in refused.err
     assert (workdir / "metrics.csv").read_bytes() == before
     (root / "train/dog/moved.png").rename(root / "train/cat/3.png")
+    for part in ("meta", "test"):
+        (root / f"{part}/cat/1.png").rename(root / f"{part}/cat/moved.png")
+        refused = run_program(*flags, "--resume")
+        assert refused.code == 2
+        assert "Meta set or test set are no longer those that the run began with" in refused.err
+        (root / f"{part}/cat/moved.png").rename(root / f"{part}/cat/1.png")
+    for part in ("train", "meta", "test"):
+        (root / part / "dog").rename(root / part / "ant")
+    refused = run_program("evaluate", workdir)
+    assert refused.code == 2
+    assert "no longer those of the run. Received: ant, cat; allowed: cat, dog." in refused.err
+    for part in ("train", "meta", "test"):
+        (root / part / "ant").rename(root / part / "dog")
     assert run_program(*flags, "--resume").code == 0

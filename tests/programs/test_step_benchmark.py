@@ -17,6 +17,12 @@ SMALL = (
 )
 
 
+def test_less_than_a_batch_is_refused(run_program):
+    finished = run_program("benchmark", "--imbalance_factor=0.1")
+    assert finished.code == 2
+    assert "images; allowed: batch_size=100 or more" in finished.err
+
+
 def test_costs_are_printed_written_and_drawn(run_program, tmp_path):
     rows_file, plot = tmp_path / "rows.json", tmp_path / "plot.png"
     finished = run_program(

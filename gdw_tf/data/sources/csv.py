@@ -11,7 +11,13 @@ from __future__ import annotations
 import csv
 import os
 
-from gdw_tf.data.sources.files import Listing, check_root, open_text, source_of_files
+from gdw_tf.data.sources.files import (
+    Listing,
+    check_root,
+    open_text,
+    sorted_classes,
+    source_of_files,
+)
 from gdw_tf.data.sources.source import Source
 
 COLUMNS = ("path", "label")
@@ -54,10 +60,7 @@ def load_csv(
         if part != "meta" or table is not None
     }
     labels = set().union(*(listing.labels for listing in listings.values()))
-    class_names = sorted(labels)
-    if all(label.isdecimal() for label in labels):
-        class_names.sort(key=int)
-    return source_of_files("csv", root, listings, class_names, image_size)
+    return source_of_files("csv", root, listings, sorted_classes(labels), image_size)
 
 
 def _read(part: str, table: str | None) -> Listing:

@@ -20,7 +20,7 @@ IMAGE_SIZE = (224, 224)
 
 
 class Listing(NamedTuple):
-    """Paths of images, relative to the root of the data, and the name of the class of each."""
+    """Paths of images below the root of the data, relative or not, and the class of each."""
 
     paths: Sequence[str]
     labels: Sequence[str]
@@ -59,6 +59,7 @@ def source_of_files(
     for part, (paths, labels) in listings.items():
         if not paths:
             raise ValueError(f"There are no {part} images. Received: {root}.")
+        paths = _relative(root, paths)
         if unknown := sorted(set(labels) - numbers.keys()):
             raise ValueError(
                 f"A label of the {part} images is no class. Received: {unknown[0]!r}; allowed: "
@@ -134,6 +135,25 @@ def open_text(path: str) -> Iterator[TextIO]:
             yield file
         except UnicodeDecodeError as error:
             raise ValueError(f"This is no text in UTF-8. Received: {path}.") from error
+
+
+def sorted_classes(class_names: Iterable[str]) -> list[str]:
+    """The names of classes in the order of their numbers: by alphabet, of whole numbers by size."""
+    names = sorted(set(class_names))
+    return sorted(names, key=int) if all(name.isdecimal() for name in names) else names
+
+
+def _relative(root: str, paths: Sequence[str]) -> list[str]:
+    """Paths relative to the root, but for absolute ones that do not lie below it."""
+    real_folder = functools.lru_cache(None)(os.path.realpath)
+    found = []
+    for path in paths:
+        if os.path.isabs(path):
+            folder, file_name = os.path.split(path)
+            below = os.path.relpath(os.path.join(real_folder(folder), file_name), root)
+            path = path if below.startswith(os.pardir) else below
+        found.append(path)
+    return found
 
 
 def _check_paths(root: str, paths: Iterable[str]) -> None:

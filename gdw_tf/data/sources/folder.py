@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import os
 
-from gdw_tf.data.sources.files import Listing, check_root, source_of_files
+from gdw_tf.data.sources.files import Listing, check_root, sorted_classes, source_of_files
 from gdw_tf.data.sources.source import Source
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
@@ -64,7 +64,7 @@ def _folders(root: str, part: str) -> list[str]:
             f"There is no folder {part} in the data. Received: data_dir={root}; allowed: a folder "
             "with train and test in it, and meta if there is a clean set."
         )
-    return sorted(
+    return sorted_classes(
         entry.name
         for entry in os.scandir(folder)
         if entry.is_dir() and not entry.name.startswith(".")

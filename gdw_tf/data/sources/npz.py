@@ -99,6 +99,7 @@ def load_npz(
         labels_are_true=False,
         x_meta=parts["meta"][0] if "meta" in parts else None,
         y_meta=labels.get("meta"),
+        has_names="class_names" in arrays,
     )
 
 

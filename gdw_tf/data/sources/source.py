@@ -33,6 +33,7 @@ class Source:
         x_meta: Images of a clean set of their own; `None` if the meta set is to be drawn from the
             training images.
         y_meta: Their true classes, int64, or `None`.
+        has_names: Whether `class_names` say what the classes are; else they are their numbers.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Source:
     labels_are_true: bool = True
     x_meta: Images | None = None
     y_meta: np.ndarray | None = None
+    has_names: bool = True
 
     @property
     def num_classes(self) -> int:

@@ -40,6 +40,18 @@ def test_tables_give_the_images_in_their_order(tables):
     assert not source.labels_are_true
 
 
+def test_paths_may_be_absolute(tables, image_folder, tmp_path):
+    expected = data.load("csv", **tables)
+    rewrite(tables["train_csv"], "train/dog", f"{image_folder}/train/dog")
+    (tmp_path / "link").symlink_to(image_folder)
+    rewrite(tables["test_csv"], "test/cat", f"{tmp_path}/link/test/cat")
+    source = data.load("csv", **tables)
+    for part in ("x_train", "x_test"):
+        images = getattr(source, part)
+        assert images.paths.tolist() == getattr(expected, part).paths.tolist()
+        assert images.load(len(images) - 1).shape == (6, 8, 3)
+
+
 def test_whole_numbers_are_ordered_as_numbers(tables):
     for part in ("train", "meta", "test"):
         rewrite(tables[f"{part}_csv"], ",cat", ",10")

@@ -31,6 +31,16 @@ def test_a_folder_is_listed_by_class(image_folder):
     np.testing.assert_allclose(source.std, 255 * np.array([0.229, 0.224, 0.225]))
 
 
+def test_classes_that_are_numbers_have_the_order_of_numbers(image_folder):
+    for part in PARTS:
+        (image_folder / part / "cat").rename(image_folder / part / "10")
+        (image_folder / part / "dog").rename(image_folder / part / "9")
+    source = load(image_folder)
+    assert source.class_names == ("9", "10")
+    assert source.y_train.tolist() == [0] * 4 + [1] * 4
+    assert source.x_train.name(0).startswith("train/9/")
+
+
 def test_a_folder_may_have_no_clean_set(image_folder):
     shutil.rmtree(image_folder / "meta")
     source = load(image_folder)

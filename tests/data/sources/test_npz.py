@@ -51,6 +51,18 @@ def test_classes_may_have_names(write):
     assert data.load("npz", data_file=write(class_names=names)).class_names == tuple(names)
 
 
+def test_classes_without_names_are_not_taken_for_those_that_numbers_name(write):
+    x, y = np.zeros((40, 8, 8, 3), np.uint8), np.arange(40) % 10
+    x[:, 0, 0, 0] = np.arange(40)
+    sets = {"x": x, "y": y, "x_meta": x, "y_meta": y, "x_test": x, "y_test": y}
+    mistaken = {"noise": "asymmetric", "noise_rate": 0.4}
+    digits = data.load("npz", data_file=write(**sets, class_names=list("0123456789")))
+    assert data.prepare(digits, **mistaken).transition_matrix[7, 1] == 0.4
+    unnamed = data.load("npz", data_file=write(**sets))
+    with pytest.raises(ValueError, match="Asymmetric noise is not defined for these classes"):
+        data.prepare(unnamed, **mistaken)
+
+
 @pytest.mark.parametrize(
     "names", [["cat", "dog"], ["cat", "cat", "dog"], ["cat", "dog", "a\nb"], [1, 2, 3]]
 )
