@@ -55,7 +55,7 @@ def test_classes_without_names_are_not_taken_for_those_that_numbers_name(write):
     x, y = np.zeros((40, 8, 8, 3), np.uint8), np.arange(40) % 10
     x[:, 0, 0, 0] = np.arange(40)
     sets = {"x": x, "y": y, "x_meta": x, "y_meta": y, "x_test": x, "y_test": y}
-    mistaken = {"noise": "asymmetric", "noise_rate": 0.4}
+    mistaken = {"noise": "asymmetric", "noise_rate": 0.4, "num_meta": None}
     digits = data.load("npz", data_file=write(**sets, class_names=list("0123456789")))
     assert data.prepare(digits, **mistaken).transition_matrix[7, 1] == 0.4
     unnamed = data.load("npz", data_file=write(**sets))
