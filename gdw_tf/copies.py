@@ -39,11 +39,11 @@ def clone(
 
 
 def _adapt(copy: keras.Model, model: keras.Model) -> None:
-    for layer in model.layers:
-        if isinstance(layer, keras.Model):
-            _adapt(copy.get_layer(layer.name), layer)
-        elif hasattr(layer, "adapt"):
-            _take_over(copy.get_layer(layer.name), layer)
+    for mine, other in zip(copy.layers, model.layers, strict=True):
+        if isinstance(mine, keras.Model) and isinstance(other, keras.Model):
+            _adapt(mine, other)
+        elif hasattr(other, "adapt"):
+            _take_over(mine, other)
 
 
 def _take_over(copy: keras.Layer, layer: keras.Layer) -> None:

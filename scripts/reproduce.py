@@ -297,10 +297,13 @@ def found_in(folder: Path, setting: Setting, protocol: str) -> list[Result]:
             continue
         workdir, summary = Workdir(path.parent), json.loads(path.read_text())
         method = re.sub(r"-(?=\w+=)", ":", named[1])
-        with train_flags.settings_by_default():
-            of_protocol = Contender.parse(method).settings(
-                str(summary["seed"]), (*setting.assignments(), *PROTOCOLS[protocol])
-            )
+        try:
+            with train_flags.settings_by_default():
+                of_protocol = Contender.parse(method).settings(
+                    str(summary["seed"]), (*setting.assignments(), *PROTOCOLS[protocol])
+                )
+        except (ValueError, flags.Error):  # a directory that somebody has named
+            continue
         lines = settings_of_lines(workdir.flags.read_text().splitlines())
         different = set(differences(lines, of_protocol))
         otherwise = tuple(sorted(line for line in lines if line in different))

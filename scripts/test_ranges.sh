@@ -11,6 +11,7 @@ tests=(
   tests/methods/test_saving.py
   tests/methods/test_fit.py
   tests/test_parity.py
+  tests/test_callbacks.py
   tests/test_checkpoints.py
   tests/programs/test_train.py
 )

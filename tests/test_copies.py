@@ -21,6 +21,25 @@ def of_numbers() -> keras.Model:
     return keras.Model(inputs, keras.layers.Dense(3)(inner(inputs)))
 
 
+@keras.saving.register_keras_serializable("gdw_tf_tests")
+class Backbone(keras.Model):
+    """Holds a model to which Keras gives another name in every copy."""
+
+    def __init__(self, **kwargs) -> None:
+        super().__init__(**kwargs)
+        self.block = keras.Sequential([keras.layers.Dense(5, "relu")])
+
+    def call(self, inputs):
+        return self.block(inputs)
+
+
+def of_a_backbone() -> keras.Model:
+    normalization = keras.layers.Normalization()
+    normalization.adapt(X)
+    inputs = keras.Input((4,))
+    return keras.Model(inputs, keras.layers.Dense(3)(Backbone()(normalization(inputs))))
+
+
 def of_words() -> keras.Model:
     words = keras.layers.StringLookup(output_mode="multi_hot")
     words.adapt(np.array(["red", "blue", "green"]))
@@ -37,6 +56,7 @@ def of_texts(output_mode: str = "tf_idf") -> keras.Model:
 
 MODELS = {
     "numbers": (of_numbers, X),
+    "a subclassed part": (of_a_backbone, X),
     "words": (of_words, np.array([["red"], ["blue"], ["black"]])),
     "texts": (of_texts, TEXTS),
     "counted texts": (lambda: of_texts("count"), TEXTS),

@@ -118,7 +118,7 @@ class Checkpoints(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Saves, if it is time, unless the epoch is about to end."""
-        done = steps_done(batch, self.params)
+        done = steps_done(self, batch)
         if done == self.params["steps"]:
             return
         before, self._step = self._step, self._steps_before + done

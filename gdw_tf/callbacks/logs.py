@@ -81,7 +81,7 @@ class StepTimer(keras.callbacks.Callback):
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Reads the clock; `batch` is the last step taken, counted from 0."""
         self._last = time.perf_counter()
-        self._steps = steps_done(batch, self.params)
+        self._steps = steps_done(self, batch)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Adds the time to the epoch's logs."""

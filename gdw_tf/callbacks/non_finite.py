@@ -39,7 +39,7 @@ class NonFiniteWatch(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Looks whether a step since the last look was not finite."""
-        self._batch = self._first_step + steps_done(batch, self.params) - 1
+        self._batch = self._first_step + steps_done(self, batch) - 1
         report = self.model.take_report()
         if report is not None:
             step, quantity = report

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+import keras
 
 
-def steps_done(batch: int, params: dict[str, Any] | None) -> int:
+def steps_done(callback: keras.callbacks.Callback, batch: int) -> int:
     """How many steps an epoch has taken.
 
+    Where several steps are executed together (`steps_per_execution`), Keras counts beyond the end
+    of the epoch, and its older versions name the first of them in the place of the last.
+
     Args:
-        batch: the last one, counted from 0, as Keras says at its end. Where several steps are
-            executed together (`steps_per_execution`), it counts beyond the end of the epoch.
-        params: of the callback; with the epoch's steps where they are known.
+        callback: one of the model in training.
+        batch: what its `on_train_batch_end` is given, counted from 0.
     """
-    steps = (params or {}).get("steps")
-    return min(batch + 1, steps) if steps else batch + 1
+    together = getattr(callback.model, "steps_per_execution", 1)
+    done = (batch // together + 1) * together
+    steps = (callback.params or {}).get("steps")
+    return min(done, steps) if steps else done

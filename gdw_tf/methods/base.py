@@ -264,7 +264,8 @@ class Method(WatchedModel):
             size: the number of training examples, on this replica.
             meta_size: the number of meta examples, which `META_LOGS` are means over.
         """
-        measured = tf.cast(meta_size, keras.config.floatx()) * step.get("is_measured", 1.0)
+        floatx = keras.config.floatx()
+        measured = tf.cast(meta_size, floatx) * tf.cast(step.get("is_measured", 1.0), floatx)
         for name, metric in self.step_metrics.items():
             weight = measured if name in META_LOGS else size
             metric.update_state(mean(step[name]), sample_weight=weight)
@@ -383,7 +384,8 @@ class Method(WatchedModel):
             validation_batch_size: as in Keras; default `batch_size`.
             shuffle: whether arrays are shuffled.
             class_weight: factor of each class's examples in the loss, multiplied with
-                `sample_weight` where both are given.
+                `sample_weight` where both are given. It is one of training examples; of clean ones
+                only where plain steps are taken on them (`clean_only`, the end of `fine_tune`).
             sample_weight: factor of each example in the loss, (N,).
             steps_per_epoch: training steps an epoch; default one pass over the training data.
             num_examples: N, the number of training examples behind the index of a data set.

@@ -179,6 +179,7 @@ def description(
         "exported_by": provenance.made_by(),
         "flags": flag_lines(settings),
         "training_set": noisy.training_digest(),
+        "evaluation_sets": noisy.evaluation_digest(),
         "versions": {
             "gdw_tf": gdw_tf.__version__,
             "tensorflow": tf.__version__,

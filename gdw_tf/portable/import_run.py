@@ -93,13 +93,17 @@ def _check_settings(settings: Settings, description: dict[str, Any]) -> None:
 
 
 def _check_data(noisy: NoisyData, description: dict[str, Any]) -> None:
-    """Checks that the training set is the one that was exported."""
-    digest = noisy.training_digest()
-    if description.get("training_set", digest) != digest:
-        raise ValueError(
-            "The training set is not the one that was exported: images or labels came, went or "
-            f"changed. Received: data of digest {digest}"
-        )
+    """Checks that the data are those that were exported."""
+    digests = {
+        "training_set": noisy.training_digest(),
+        "evaluation_sets": noisy.evaluation_digest(),
+    }
+    for name, digest in digests.items():
+        if description.get(name, digest) != digest:
+            raise ValueError(
+                "The data are not those that were exported: images or labels came, went or "
+                f"changed. Received: {name} of digest {digest}"
+            )
 
 
 def read_results(folder: Path, description: dict[str, Any]) -> Results:

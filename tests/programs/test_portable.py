@@ -511,18 +511,20 @@ def test_a_state_of_another_run_is_refused(exported, tmp_path):
     assert finished.code == 2 and "features/bias" in finished.err
 
 
-def test_an_import_with_other_labels_is_refused(exported, stopped, tmp_path):
+@pytest.mark.parametrize("name", ["training_set", "evaluation_sets"])
+def test_an_import_with_other_data_is_refused(name, exported, stopped, tmp_path):
     altered, results = tmp_path / "exported", tmp_path / "results"
     shutil.copytree(exported, altered)
     shutil.copytree(stopped, results)
     for path in (altered / "description.json", results / "device.json"):
         content = json.loads(path.read_text())
-        digest = content["training_set"]
-        path.write_text(json.dumps(content | {"training_set": "0" * len(digest)}))
+        if name in content:  # device.json holds the training set's alone
+            digest = content[name]
+            path.write_text(json.dumps(content | {name: "0" * len(digest)}))
     arguments = (f"--results={results}", f"--workdir={tmp_path / 'run'}")
     finished = run("portable.import_run", altered, *arguments)
-    assert finished.code == 2 and "training set is not the one that was exported" in finished.err
-    assert digest in finished.err
+    assert finished.code == 2 and "The data are not those that were exported" in finished.err
+    assert f"{name} of digest {digest}" in finished.err
     assert not (tmp_path / "run").exists()
 
 
