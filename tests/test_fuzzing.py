@@ -210,7 +210,7 @@ def arrays_become_batches_of_all_examples_or_are_refused(x, y, weights, batch_si
             num_classes=num_classes,
             seed=1,
             steps_taken=lambda: steps_taken,
-            with_index=True,
+            num_examples=arrays.size,
         )
         return [parts[3].numpy() for parts in batches.take(steps + length)]
 
