@@ -309,22 +309,19 @@ def test_an_epoch_without_the_monitored_log_is_saved_and_not_the_best(folder):
     assert folder.best().step == 2
 
 
-def test_steps_that_are_executed_together_are_saved_when_one_of_them_is_due(folder):
+@pytest.mark.parametrize(
+    ("together", "every", "saved"),
+    [(2, 5, [6, 10, 12]), (8, 1, [8, 12])],  # of twelve steps; the second goes beyond the end
+)
+def test_steps_that_are_executed_together_are_saved_when_one_of_them_is_due(
+    together, every, saved, folder
+):
     model = make_model()
-    model.compile(steps_per_execution=2)
-    data = tf.data.Dataset.from_tensor_slices((X, Y)).batch(1)  # twelve steps
-    checkpoints = Checkpoints(folder, monitor="score", every=5, keep=9)
+    model.compile(steps_per_execution=together)
+    data = tf.data.Dataset.from_tensor_slices((X, Y)).batch(1)
+    checkpoints = Checkpoints(folder, monitor="score", every=every, keep=9)
     model.fit(data, callbacks=[Logs(score=[0.3]), checkpoints], verbose=0)
-    assert checkpoints_of(folder) == [6, 10, 12]
-
-
-def test_no_step_beyond_the_end_of_an_epoch_is_saved(folder):
-    model = make_model()
-    model.compile(steps_per_execution=4)
-    data = tf.data.Dataset.from_tensor_slices((X, Y)).batch(2)  # six steps
-    checkpoints = Checkpoints(folder, monitor="score", every=1, keep=9)
-    model.fit(data, callbacks=[Logs(score=[0.3]), checkpoints], verbose=0)
-    assert checkpoints_of(folder) == [4, 6]
+    assert checkpoints_of(folder) == saved
 
 
 def test_there_is_a_checkpoint_when_the_time_has_come(folder, monkeypatch):

@@ -94,7 +94,13 @@ def check_portable(settings: Settings) -> None:
     Raises:
         ValueError: something is.
     """
-    if of_machine := [flag for flag in train_flags.MACHINE if flag.present]:
+    # A run's own flags name defaults, too, and whether it records, which says nothing of its steps.
+    of_machine = [
+        flag
+        for flag in train_flags.MACHINE
+        if flag.present and flag.value != flag.default and flag is not train_flags.RECORD_EXAMPLES
+    ]
+    if of_machine:
         raise ValueError(
             "run.py trains in its own way, on one device, and keeps every epoch. Received: "
             f"{of_machine[0].name}={of_machine[0].value}; allowed: flags of data, method and "

@@ -471,6 +471,16 @@ def test_what_cannot_be_exported_is_said_at_once(arguments, message):
     assert message in finished.err and finished.err.count("\n") == 1
 
 
+def test_the_flags_of_a_run_are_exported(finished_run, tmp_path):
+    flags = (finished_run / "flags.txt").read_text()
+    assert "deterministic" in flags and "record_examples" in flags
+    out = tmp_path / "out"
+    finished = run("portable.export", f"--flagfile={finished_run / 'flags.txt'}", f"--out={out}")
+    assert finished.code == 0, finished.err
+    refused = run("portable.export", "--strategy=mirrored", f"--out={tmp_path / 'other'}")
+    assert refused.code == 2 and "Received: strategy=mirrored" in refused.err
+
+
 def test_nothing_is_written_over(exported, tmp_path):
     other = tmp_path / "images.npz"
     np.savez(other, images=np.zeros((3, 8, 8, 1), np.uint8))
