@@ -7,7 +7,8 @@ gradient of an L2 penalty,
     g <- g + weight_decay * theta,
 
 so it passes through momentum and through Adam's normalisation, and it acts on every trainable
-variable, biases and normalisation scales included. The two train differently.
+variable, biases and normalisation scales included, but for those that `exclude_from_weight_decay`
+names. The two train differently.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ class CoupledSGD(keras.optimizers.SGD):
     def update_step(self, gradient: Any, variable: keras.Variable, learning_rate: Any) -> None:
         """Updates one variable; called by Keras."""
         learning_rate = ops.cast(learning_rate, variable.dtype)
-        gradient = _with_decay(gradient, variable, self.coupled_weight_decay)
+        gradient = _with_decay(self, gradient, variable)
         if self.momentum != 0:
             buffer = self.momentums[self._get_variable_index(variable)]
             self.assign(buffer, self.momentum * buffer + gradient)
@@ -101,7 +102,7 @@ class CoupledAdam(keras.optimizers.Optimizer):
         **kwargs: further arguments of `keras.optimizers.Optimizer` (clipping, averaging).
 
     Raises:
-        TypeError: an argument is not a number, or `nesterov` no boolean.
+        TypeError: an argument is not a number.
         ValueError: an argument is out of its range, or not finite.
     """
 
@@ -139,7 +140,7 @@ class CoupledAdam(keras.optimizers.Optimizer):
     def update_step(self, gradient: Any, variable: keras.Variable, learning_rate: Any) -> None:
         """Updates one variable; called by Keras."""
         learning_rate = ops.cast(learning_rate, variable.dtype)
-        gradient = _with_decay(gradient, variable, self.coupled_weight_decay)
+        gradient = _with_decay(self, gradient, variable)
         step = ops.cast(self.iterations + 1, variable.dtype)
         index = self._get_variable_index(variable)
         first, second = self.first_moments[index], self.second_moments[index]
@@ -166,6 +167,11 @@ def _check_learning_rate(learning_rate: Any) -> None:
         check_number("learning_rate", learning_rate, 0.0)
 
 
-def _with_decay(gradient: Any, variable: keras.Variable, weight_decay: float) -> tf.Tensor:
+def _with_decay(
+    optimizer: CoupledSGD | CoupledAdam, gradient: Any, variable: keras.Variable
+) -> tf.Tensor:
     # The decay touches every row, so the sparse gradient of an embedding is made dense.
-    return ops.cast(tf.convert_to_tensor(gradient), variable.dtype) + weight_decay * variable
+    gradient = ops.cast(tf.convert_to_tensor(gradient), variable.dtype)
+    if not optimizer._use_weight_decay(variable):  # Keras has no public name for it
+        return gradient
+    return gradient + optimizer.coupled_weight_decay * variable

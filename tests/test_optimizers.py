@@ -129,6 +129,15 @@ def test_sparse_gradients_sum_over_repetitions_and_the_decay_acts_on_every_row(
     np.testing.assert_allclose(variable, table, rtol=1e-12)
 
 
+@pytest.mark.parametrize("make", [CoupledSGD, CoupledAdam])
+def test_variables_that_are_excluded_from_the_decay_are_left_where_they_are(make):
+    kernel, bias = (keras.Variable([2.0], name=name) for name in ("kernel", "bias"))
+    optimizer = make(0.1, weight_decay=0.5)
+    optimizer.exclude_from_weight_decay(var_names=["bias"])
+    optimizer.apply([tf.zeros(1), tf.zeros(1)], [kernel, bias])
+    assert float(kernel[0]) < 2.0 and float(bias[0]) == 2.0
+
+
 def test_the_defaults_are_those_of_the_paper():
     sgd, adam = CoupledSGD().get_config(), CoupledAdam().get_config()
 
