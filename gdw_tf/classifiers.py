@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import keras
@@ -30,7 +30,7 @@ def check_not_softmax(classifier: keras.Model) -> None:
     """Raises an error for a model whose last layer is seen to be a softmax, or a sigmoid.
 
     Args:
-        classifier: a Keras model; one whose layers cannot be read passes, and `answer_logits`
+        classifier: a Keras model; one whose layers cannot be read passes, and `check_answers`
             judges it by its answers.
 
     Raises:
@@ -84,7 +84,8 @@ def number_of_classes(classifier: keras.Model, input_spec: Any) -> int:
             classifier does not take such inputs.
     """
     inputs = tf.nest.map_structure(
-        lambda spec: keras.KerasTensor(spec.shape, dtype=spec.dtype.name), input_spec
+        lambda spec: keras.KerasTensor(spec.shape, dtype=spec.dtype.name),
+        _for_inputs(classifier, input_spec),
     )
     answer = classifier(inputs)
     shape = getattr(answer, "shape", None)
@@ -115,12 +116,12 @@ def check_inputs(classifier: keras.Model, input_spec: Any, name: str) -> int:
     Raises:
         ValueError: it does not; strings where its inputs are numbers, or the other way round.
     """
-    known = [tensor.dtype for tensor in getattr(classifier, "inputs", None) or ()]
-    for spec, dtype in zip(tf.nest.flatten(input_spec), known, strict=False):
-        if (spec.dtype == tf.string) != (dtype == "string"):
+    specs = tf.nest.flatten(_for_inputs(classifier, input_spec))
+    for spec, tensor in zip(specs, getattr(classifier, "inputs", None) or (), strict=False):
+        if (spec.dtype == tf.string) != (tensor.dtype == "string"):
             raise ValueError(
                 f"{name}: the inputs do not fit the classifier. Received: dtype {spec.dtype.name}; "
-                f"allowed: {dtype}."
+                f"allowed: {tensor.dtype}."
             )
     try:
         return number_of_classes(classifier, input_spec)
@@ -219,6 +220,8 @@ def variables_in_scope(classifier: keras.Model, scope: str) -> list[keras.Variab
         ValueError: the part has none.
     """
     variables = classifier.trainable_variables
+    if not variables:
+        return []
     if scope == "head":
         head = variables[-1].path.rpartition("/")[0]
         chosen = [v for v in variables if v.path.rpartition("/")[0] == head]
@@ -229,7 +232,7 @@ def variables_in_scope(classifier: keras.Model, scope: str) -> list[keras.Variab
         chosen = list(variables)
     else:
         chosen = [v for v in variables if re.search(scope, v.path)]
-    if not chosen and scope != "all":
+    if not chosen:
         raise ValueError(
             f"virtual_scope leaves no weights to move. Received: virtual_scope={scope}; the "
             f"classifier's weights: {', '.join(v.path for v in variables[:3])}, ..."
@@ -252,6 +255,22 @@ def synchronize_normalization(classifier: keras.Model) -> None:
 def _inputs(classifier: keras.Model) -> Any:
     """The inputs of a graph of layers, nested as the model takes them."""
     return classifier.inputs[0] if isinstance(classifier, keras.Sequential) else classifier.input
+
+
+def _for_inputs(classifier: keras.Model, input_spec: Any) -> Any:
+    """Specs as a graph of layers takes them: those of a dict for the inputs of these names.
+
+    (Keras finds them so among tensors, though not when a model is called symbolically.)
+    """
+    tensors = getattr(classifier, "inputs", None)
+    if not tensors or not isinstance(input_spec, Mapping):
+        return input_spec
+    inputs = _inputs(classifier)
+    if isinstance(inputs, Mapping):
+        return {name: input_spec[name] for name in inputs if name in input_spec}
+    if any(tensor.name not in input_spec for tensor in tensors):
+        return input_spec
+    return keras.tree.map_structure(lambda tensor: input_spec[tensor.name], inputs)
 
 
 def _only(tensors: list[keras.KerasTensor] | None) -> keras.KerasTensor | None:

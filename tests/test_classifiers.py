@@ -7,10 +7,13 @@ import tensorflow as tf
 from keras import layers
 
 from gdw_tf.classifiers import (
+    SCOPES,
     answers_are_known,
     check_answers,
+    check_inputs,
     check_not_softmax,
     number_of_classes,
+    variables_in_scope,
     with_features,
 )
 
@@ -130,6 +133,24 @@ def test_the_number_of_classes_is_read_off_the_answer_and_the_model_is_built():
     assert count == 7
     assert classifier.built
     assert classifier.trainable_variables[0].shape == (4, 7)
+
+
+def test_what_a_dict_holds_is_for_the_inputs_of_these_names():
+    title, age = keras.Input((), dtype="string", name="title"), keras.Input((1,), name="age")
+    classifier = keras.Model([title, age], layers.Dense(3)(age))
+    text, number = tf.TensorSpec((None,), tf.string), tf.TensorSpec((None, 1), tf.float32)
+
+    assert check_inputs(classifier, {"title": text, "age": number}, "the data") == 3
+    unused = tf.TensorSpec((None,), tf.string)
+    assert check_inputs(classifier, {"an_id": unused, "title": text, "age": number}, "it") == 3
+    with pytest.raises(ValueError, match="Received: dtype string; allowed: float32"):
+        check_inputs(classifier, {"title": text, "age": unused}, "the data")
+
+
+def test_all_of_a_classifier_that_is_frozen_is_in_no_scope():
+    classifier = keras.Sequential([keras.Input((4,)), layers.Dense(3)])
+    classifier.trainable = False
+    assert [variables_in_scope(classifier, scope) for scope in SCOPES] == [[], [], []]
 
 
 def test_the_number_of_classes_of_a_model_with_several_inputs():
