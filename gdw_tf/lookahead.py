@@ -46,9 +46,10 @@ class ForwardPass:
         self.variables = classifier.trainable_variables
         with tf.GradientTape(persistent=True) as self._tape:
             self._raw_logits = classifier(inputs, training=True)
-            losses = classifier.losses
+            self.logits = in_full_precision(self._raw_logits)
+            # As Keras does: of any shape, and some of them in half precision.
+            losses = [tf.reduce_sum(tf.cast(loss, self.logits.dtype)) for loss in classifier.losses]
             self.regularization = tf.add_n(losses) if losses else None
-        self.logits = in_full_precision(self._raw_logits)
 
     def gradients(
         self,

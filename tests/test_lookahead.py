@@ -132,6 +132,27 @@ def test_regularisers_of_activations_count_once_and_not_in_the_virtual_pass(gene
         logits_after_step(model, forward.variables, zeros, tf.constant(1.0), tf.constant(x))
 
 
+def test_regularisers_in_half_precision_and_of_several_numbers_are_summed(generator):
+    class Penalty(layers.Layer):
+        def call(self, inputs):
+            self.add_loss(tf.reduce_sum(inputs**2, axis=1))
+            return inputs
+
+    model = model_of(
+        (4,), layers.Dense(3, kernel_regularizer="l2", dtype="mixed_bfloat16"), Penalty()
+    )
+    x = tf.constant(generator.normal(size=(5, 4)))
+    forward = ForwardPass(model, x)
+
+    kernel = model.layers[0].kernel.numpy()
+    penalty = 0.01 * (kernel**2).sum() + (forward.logits.numpy() ** 2).sum()
+    np.testing.assert_allclose(forward.regularization, penalty, rtol=2e-2)
+    zeros = tf.zeros_like(forward.logits)
+    (slope, _) = forward.gradients(zeros, regularization_gradient=tf.constant(1.0))
+    expected = 0.02 * kernel + x.numpy().T @ (2 * forward.logits.numpy())
+    np.testing.assert_allclose(slope, expected, atol=0.05 * np.abs(expected).max())
+
+
 def test_a_model_without_regularisers_is_pulled_back_alone(generator):
     model, _ = mlp(generator)
     forward = ForwardPass(model, tf.constant(generator.normal(size=(2, 4))))
