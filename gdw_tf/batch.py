@@ -38,6 +38,19 @@ class Batch(NamedTuple):
         return cls(*(None if isinstance(part, tuple) and not part else part for part in parts))
 
 
+def training_batch(data: Any) -> Batch:
+    """The training batch of what a training step is given, a pair of batches.
+
+    Raises:
+        ValueError: it is no such pair, as from `train_on_batch`.
+    """
+    if len(data) != 2 or not isinstance(data[0], tuple):
+        raise ValueError(
+            "A training step takes a pair of batches, training and meta; `fit` makes it."
+        )
+    return Batch.of(data[0])
+
+
 def mean_over_batch(values: tf.Tensor, sample_weight: tf.Tensor | None) -> tf.Tensor:
     """Divides per-example values (B, K) by B, each example's times its sample weight (B, 1)."""
     if sample_weight is not None:

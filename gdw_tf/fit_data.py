@@ -71,6 +71,10 @@ def read(x: Any, y: Any = None, sample_weight: Any = None, *, name: str) -> Data
                 f"{name} must yield batches (inputs, labels), (inputs, labels, sample_weight) or "
                 f"(inputs, labels, sample_weight or None, index). Received: {x.element_spec}"
             )
+        if not isinstance(x.element_spec[1], tf.TensorSpec):
+            raise TypeError(
+                f"{name}: the labels of a batch must be one tensor. Received: {x.element_spec[1]}"
+            )
         if x.cardinality() == 0:
             raise ValueError(f"{name} must hold at least one batch. Received: an empty data set")
         return x
@@ -158,19 +162,70 @@ def read_validation(data: Any, steps: int | None) -> Data | None:
     if data is None or callable(data) or isinstance(data, keras.utils.PyDataset | Generator):
         return None
     data = read_pair(tuple(data) if isinstance(data, list) else data, name=name)
-    is_endless = (
-        isinstance(data, tf.data.Dataset) and data.cardinality() == tf.data.INFINITE_CARDINALITY
-    )
-    if is_endless and steps is None:
-        raise ValueError(
-            f"{name} must have an end, or fit needs validation_steps. Received: an endless "
-            "tf.data.Dataset and validation_steps=None"
-        )
-    check_evaluated(data, name)
+    check_has_end(data, name, "validation_steps", steps)
+    check_no_index(data, name)
     return data
 
 
-def check_evaluated(data: Data, name: str) -> None:
+def for_keras(data: Data | None, given: Any) -> Any:
+    """What Keras evaluates: arrays as they were read, which it may not take as they were given.
+
+    Args:
+        data: what `read_pair` returned, or `None`.
+        given: what it was given: answered where that is no arrays.
+    """
+    if not isinstance(data, Arrays):
+        return given
+    return tuple(part for part in data if part is not None)
+
+
+def check_has_end(
+    data: Data, name: str, argument: str | None = None, steps: int | None = None
+) -> None:
+    """Checks that data have an end, or a number of steps stands for it.
+
+    Args:
+        data: what `read` returned.
+        name: how an error calls the data.
+        argument: the argument of `fit` that says how many steps are one pass, where there is one.
+        steps: its value.
+
+    Raises:
+        ValueError: a data set without an end, and no number.
+    """
+    if steps is None and is_endless(data):
+        instead, received = (
+            (f", or fit needs {argument}", f" and {argument}=None") if argument else ("", "")
+        )
+        raise ValueError(
+            f"{name} must have an end{instead}. Received: an endless tf.data.Dataset{received}"
+        )
+
+
+def is_endless(data: Data) -> bool:
+    """Whether data are known to have no end."""
+    return isinstance(data, tf.data.Dataset) and data.cardinality() == tf.data.INFINITE_CARDINALITY
+
+
+def check_batch_size(data: Data, argument: str, batch_size: int | None) -> None:
+    """Checks that a batch size is given for arrays only.
+
+    Args:
+        data: what `read` returned.
+        argument: the argument of `fit`.
+        batch_size: its value.
+
+    Raises:
+        ValueError: a batch size beside a data set.
+    """
+    if batch_size is not None and not isinstance(data, Arrays):
+        raise ValueError(
+            f"{argument} is for arrays; a tf.data.Dataset holds batches. "
+            f"Received: {argument}={batch_size}"
+        )
+
+
+def check_no_index(data: Data, name: str) -> None:
     """Checks that data to be evaluated have no index of their examples, which Keras cannot take.
 
     Args:

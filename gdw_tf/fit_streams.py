@@ -22,7 +22,7 @@ from gdw_tf.batch import Batch
 from gdw_tf.checks import check_number
 from gdw_tf.data.orders import fold, shuffled_pass, stream_key
 from gdw_tf.data.pipeline import gather_batches
-from gdw_tf.fit_data import Arrays, Data
+from gdw_tf.fit_data import Arrays, Data, check_has_end, is_endless
 from gdw_tf.labels import checked_in_range, checked_index, one_hot_labels
 
 DEFAULT_BATCH_SIZE = 32
@@ -45,14 +45,8 @@ def one_pass(data: Data, steps_per_epoch: int | None, *, name: str) -> tf.data.D
     """
     if isinstance(data, Arrays):
         return tf.data.Dataset.from_tensor_slices(_tensors(data)).batch(EVALUATION_BATCH_SIZE)
-    if data.cardinality() != tf.data.INFINITE_CARDINALITY:
-        return data
-    if steps_per_epoch is None:
-        raise ValueError(
-            f"{name} must have an end, or fit needs steps_per_epoch. Received: an endless "
-            "tf.data.Dataset and steps_per_epoch=None"
-        )
-    return data.take(steps_per_epoch)
+    check_has_end(data, name, "steps_per_epoch", steps_per_epoch)
+    return data.take(steps_per_epoch) if is_endless(data) else data
 
 
 def training_batches(
@@ -71,7 +65,7 @@ def training_batches(
 
     Args:
         data: what `read` returned.
-        batch_size: for arrays, 32 by default; a data set is batched already.
+        batch_size: for arrays, 32 by default; none for a data set, which is batched already.
         shuffle: whether arrays are shuffled, anew in every pass.
         class_weight: factor of each class's examples, 1 for a class that is not named.
         steps_per_epoch: `None` for an epoch of one pass.
@@ -82,23 +76,26 @@ def training_batches(
             the index of a data set is checked.
 
     Returns:
-        The data set; or passes over the arrays from that step on, without end where
-        `steps_per_epoch` is given, else as many batches as one pass has.
+        The data set; or passes over the arrays from that step on, without end, where
+        `steps_per_epoch` is given; else the whole pass in which that step lies.
 
     Raises:
-        ValueError: `batch_size` beside a data set; a class weight for no class.
+        TypeError: class weights that are no dict of numbers.
+        ValueError: a class weight for no class, or out of its range.
     """
     if isinstance(data, Arrays):
         batch_size = batch_size or DEFAULT_BATCH_SIZE
         with_index = num_examples is not None
-        batches = _passes_over_arrays(data, batch_size, shuffle, seed, steps_taken, with_index)
+        steps = -(-data.size // batch_size)
+        batches_of_pass = _passes_over_arrays(data, batch_size, shuffle, seed, with_index)
+
+        def from_step(step: tf.Tensor) -> tf.data.Dataset:
+            passes = _count_from(step // steps).flat_map(batches_of_pass)
+            return passes if steps_per_epoch is None else passes.skip(step % steps)
+
+        batches = _from_position(steps_taken, from_step)
         if steps_per_epoch is None:
-            batches = batches.take(_steps_per_pass(data, batch_size))
-    elif batch_size is not None:
-        raise ValueError(
-            "batch_size is for arrays; a tf.data.Dataset holds batches. "
-            f"Received: batch_size={batch_size}"
-        )
+            batches = batches.take(steps)
     else:
         batches = _with_checked_labels(data, num_classes)
         if num_examples is not None:
@@ -129,8 +126,7 @@ def meta_batches(
 
     if not isinstance(data, Arrays):
         repeated = weighted(_with_checked_labels(data, num_classes)).repeat()
-        is_a_stream = data.cardinality() == tf.data.INFINITE_CARDINALITY
-        if is_a_stream or steps_per_epoch is None:
+        if is_endless(data) or steps_per_epoch is None:
             return repeated
         return tf.data.Dataset.counter().flat_map(lambda _: repeated.take(steps_per_epoch))
     batch_size = min(batch_size, data.size)
@@ -166,37 +162,26 @@ def pairs(training: tf.data.Dataset, meta: tf.data.Dataset | None) -> tf.data.Da
 
 
 def _passes_over_arrays(
-    data: Arrays,
-    batch_size: int,
-    shuffle: bool,
-    seed: int,
-    steps_taken: Callable[[], int],
-    with_index: bool,
-) -> tf.data.Dataset:
-    steps = _steps_per_pass(data, batch_size)
+    data: Arrays, batch_size: int, shuffle: bool, seed: int, with_index: bool
+) -> Callable[[tf.Tensor], tf.data.Dataset]:
+    """A function of the number of a pass that answers its batches."""
     all_full = data.size % batch_size == 0  # makes the batches' shape static, for XLA
     examples, key = _tensors(data), stream_key(seed, "training")
     if with_index:
         examples = (*examples, tf.range(data.size, dtype=tf.int64))
 
-    def one_pass(number: tf.Tensor) -> tf.data.Dataset:
+    def batches_of_pass(number: tf.Tensor) -> tf.data.Dataset:
         indices = (
             shuffled_pass(data.size, fold(key, number))
             if shuffle
             else tf.data.Dataset.range(data.size)
         )
-        return gather_batches(indices, examples, batch_size, drop_remainder=all_full)
+        batches = gather_batches(indices, examples, batch_size, drop_remainder=all_full)
+        if with_index and data.sample_weight is None:
+            batches = batches.map(lambda inputs, labels, index: (inputs, labels, None, index))
+        return batches
 
-    batches = _from_position(
-        steps_taken, lambda step: _count_from(step // steps).flat_map(one_pass).skip(step % steps)
-    )
-    if with_index and data.sample_weight is None:
-        batches = batches.map(lambda inputs, labels, index: (inputs, labels, None, index))
-    return batches
-
-
-def _steps_per_pass(data: Arrays, batch_size: int) -> int:
-    return -(-data.size // batch_size)
+    return batches_of_pass
 
 
 def _from_position(
@@ -235,7 +220,7 @@ def _with_checked_index(batches: tf.data.Dataset, num_examples: int) -> tf.data.
     return batches.map(
         lambda inputs, labels, weight, index: (
             *(inputs, labels, weight),
-            checked_index(index, num_examples),
+            tf.cast(checked_index(index, num_examples), tf.int64),  # few dtypes address rows
         ),
         num_parallel_calls=tf.data.AUTOTUNE,
     )

@@ -39,9 +39,8 @@ def one_hot_labels(labels: tf.Tensor, num_classes: int, dtype: tf.DType) -> tf.T
     check_form(labels, num_classes, "labels")
     if is_one_hot(labels.shape, num_classes):
         return tf.cast(labels, dtype)
-    return tf.one_hot(
-        tf.reshape(checked_in_range(labels, num_classes), (-1,)), num_classes, dtype=dtype
-    )
+    sparse = tf.reshape(checked_in_range(labels, num_classes), (-1,))
+    return tf.one_hot(tf.cast(sparse, tf.int64), num_classes, dtype=dtype)  # takes few dtypes
 
 
 def in_form_of(labels: tf.Tensor, like: tf.Tensor) -> tf.Tensor:

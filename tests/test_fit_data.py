@@ -128,6 +128,13 @@ def test_the_stream_goes_on_from_the_steps_taken(stream, steps):
     assert order(resumed.take(5)) == undisturbed
 
 
+@pytest.mark.parametrize("steps_taken", [1, 4, 5])
+def test_an_epoch_of_one_pass_is_a_whole_one_whatever_steps_were_taken_before(steps_taken):
+    arguments = {"batch_size": 5, "shuffle": False}
+    batches = training_batches(read(X, Y), **arguments, steps_taken=lambda: steps_taken)
+    assert order(batches) == list(range(10))
+
+
 def test_the_steps_taken_are_read_when_an_iterator_starts():
     steps = iter([0, 3, 0])
     batches = training_batches(read(X, Y), steps_taken=lambda: next(steps)).take(3)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,21 +41,18 @@ class MetaEvaluation(keras.callbacks.Callback):
 
     Args:
         meta_data: a `tf.data.Dataset` of one pass of batches, or arrays `(x, y[, weights])`.
-
-    Raises:
-        ValueError: the data set has no end.
+        callbacks: those of `fit`; one of them that swaps averaged weights in for an evaluation does
+            so for this one, too.
     """
 
-    def __init__(self, meta_data: tf.data.Dataset | tuple[Any, ...]) -> None:
+    def __init__(
+        self,
+        meta_data: tf.data.Dataset | tuple[Any, ...],
+        callbacks: Sequence[keras.callbacks.Callback] = (),
+    ) -> None:
         super().__init__()
-        if (
-            isinstance(meta_data, tf.data.Dataset)
-            and meta_data.cardinality() == tf.data.INFINITE_CARDINALITY
-        ):
-            raise ValueError(
-                "meta_data must have an end to be evaluated. Received: a repeated tf.data.Dataset"
-            )
         self.meta_data = meta_data
+        self.swaps = [one for one in callbacks if isinstance(one, keras.callbacks.SwapEMAWeights)]
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Adds the meta set's metrics to the epoch's logs."""
@@ -65,6 +63,7 @@ class MetaEvaluation(keras.callbacks.Callback):
             rest[0] if rest else None,
             sample_weight=rest[1] if len(rest) > 1 else None,
             verbose=0,
+            callbacks=self.swaps,
             return_dict=True,
         )
         logs.update({f"meta_{name}": value for name, value in results.items()})

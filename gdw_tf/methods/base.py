@@ -29,6 +29,7 @@ from gdw_tf.batch import (
     mean_cross_entropy,
     mean_over_batch,
     standardized,
+    training_batch,
 )
 from gdw_tf.callbacks import MetaEvaluation, ReportProgress
 from gdw_tf.checks import check_boolean, check_integer
@@ -38,6 +39,7 @@ from gdw_tf.labels import named_labels, one_hot_labels
 from gdw_tf.lookahead import ForwardPass, in_full_precision
 from gdw_tf.losses.softmax_loss import SoftmaxLoss
 from gdw_tf.methods.watched import WatchedModel
+from gdw_tf.metrics import Accuracy
 from gdw_tf.optimizers import CoupledSGD
 
 META_LOGS = ("meta_loss", "meta_accuracy")
@@ -167,14 +169,14 @@ class Method(WatchedModel):
             What `training_gradient` returns, and `logits` (B, C), `loss` (the cross-entropy,
             a scalar) and `non_finite`: for each of `quantities` on how many replicas it is not
             finite, (Q,), float32.
+
+        Raises:
+            ValueError: `data` is no pair of batches.
         """
-        if len(data) != 2 or not isinstance(data[0], tuple):
-            raise ValueError(
-                "A training step takes a pair of batches, training and meta; `fit` makes it."
-            )
+        inputs = training_batch(data).inputs
         if self.base_loss is not None and self.base_loss.progress is not None:
             self.base_loss.progress.assign(self.progress)
-        forward = ForwardPass(self.classifier, data[0][0])
+        forward = ForwardPass(self.classifier, inputs)
         batch, meta_batch = standardized(data, forward.logits)
         step = self.training_gradient(forward, batch, meta_batch)
         weight_gradients, variables = self.weight_gradients(forward, batch, meta_batch, step)
@@ -320,7 +322,8 @@ class Method(WatchedModel):
                 `gdw_tf.methods.recorded`: 4 (1 + 2 C) bytes an example, with the model saved. A
                 `tf.data.Dataset` must then carry the index of its examples, see `fit`.
             **kwargs: Keras's own: `metrics`, `weighted_metrics`, `run_eagerly`,
-                `steps_per_execution`, `jit_compile`, `auto_scale_loss`.
+                `steps_per_execution`, `jit_compile`, `auto_scale_loss`. The metric `"accuracy"` is
+                `gdw_tf.Accuracy`, for labels of any form.
 
         Raises:
             TypeError: `record_examples` is not a boolean.
@@ -332,6 +335,8 @@ class Method(WatchedModel):
                 f"on_non_finite is unknown. Received: on_non_finite={on_non_finite!r}; allowed: "
                 f"{', '.join(finite.POLICIES)}."
             )
+        for name in {"metrics", "weighted_metrics"} & kwargs.keys():
+            kwargs[name] = keras.tree.map_structure(_of_any_labels, kwargs[name])
         super().compile(CoupledSGD() if optimizer is None else optimizer, **kwargs)
         self.on_non_finite = on_non_finite
         self.record_examples = check_boolean("record_examples", record_examples)
@@ -432,6 +437,10 @@ class Method(WatchedModel):
             training, validation_data = fit_data.split_validation(training, validation_split)
         meta = None if meta_data is None else fit_data.read_pair(meta_data, name="meta_data")
         fit_data.check_functions(x, training, meta_data, meta if self.needs_meta_set else None)
+        fit_data.check_has_end(training, "the training data", "steps_per_epoch", steps_per_epoch)
+        fit_data.check_batch_size(training, "batch_size", batch_size)
+        if meta is not None:
+            fit_data.check_batch_size(meta, "meta_batch_size", meta_batch_size)
         validation = fit_data.read_validation(validation_data, kwargs.get("validation_steps"))
         with self.distribute_strategy.scope():
             num_classes = self._prepare(
@@ -442,9 +451,11 @@ class Method(WatchedModel):
             fit_data.warn_of_overlap(training, meta)
         callbacks = [*watch, *callbacks]
         if meta is not None and not self.needs_meta_set:
-            fit_data.check_evaluated(meta, "meta_data")
-            evaluated = of_all_workers(self.distribute_strategy, meta_data)
-            callbacks, meta = [MetaEvaluation(evaluated), *callbacks], None
+            fit_data.check_no_index(meta, "meta_data")
+            fit_data.check_has_end(meta, "meta_data")
+            evaluated = fit_data.for_keras(meta, meta_data)
+            evaluated = of_all_workers(self.distribute_strategy, evaluated)
+            callbacks, meta = [MetaEvaluation(evaluated, callbacks), *callbacks], None
         if self._needs_index(num_classes):
             num_examples = fit_data.number_of_examples(training, num_examples)
             with self.distribute_strategy.scope():
@@ -488,7 +499,9 @@ class Method(WatchedModel):
             batches = pairs(training, meta)
         arguments |= {
             "callbacks": [ReportProgress(self.progress), *callbacks],
-            "validation_data": of_all_workers(self.distribute_strategy, validation_data),
+            "validation_data": of_all_workers(
+                self.distribute_strategy, fit_data.for_keras(validation, validation_data)
+            ),
         }
         with named_labels():
             history = super().fit(
@@ -654,6 +667,11 @@ class Method(WatchedModel):
         self.built = True
         self.build_optimizers()
         return num_classes
+
+
+def _of_any_labels(metric: Any) -> Any:
+    """A metric as `compile` takes it, the accuracy by its name as one for labels of any form."""
+    return Accuracy(metric) if metric in ("accuracy", "acc") else metric
 
 
 def _check_loss(loss: Any) -> None:

@@ -51,10 +51,11 @@ class LabelNetMethod(LabelMethod):
     ```
 
     In the warm-up the classifier is trained plainly, while G learns from the virtual steps already.
-    The features, which the classifier's last layer takes, and the logits are those of a copy of
-    the classifier that stays as it was at the end of the warm-up, in inference mode. (Features of
-    the classifier as it is would make a circle: labels that are wrong for a while spoil the
-    features, on which there are no right labels any more.)
+    (A training that begins behind it, by `initial_epoch`, has the classifier as it is given for a
+    warmed-up one.) The features, which the classifier's last layer takes, and the logits are those
+    of a copy of the classifier that stays as it was at the end of the warm-up, in inference mode.
+    (Features of the classifier as it is would make a circle: labels that are wrong for a while
+    spoil the features, on which there are no right labels any more.)
 
     Attributes:
         warmed_up: the copy; it follows the classifier through the warm-up.
@@ -104,7 +105,8 @@ class LabelNetMethod(LabelMethod):
         self, forward: ForwardPass, batch: Batch, meta_batch: Batch | None
     ) -> dict[str, tf.Tensor]:
         """Finds u(phi'); `batch.inputs` are from here on the features and logits."""
-        tf.cond(self._in_warm_up(), self._follow_classifier, tf.no_op)
+        is_first_step = self.steps_taken.value == 0
+        tf.cond(self._in_warm_up() | is_first_step, self._follow_classifier, tf.no_op)
         seen = tuple(map(in_full_precision, self.features_and_logits(batch.inputs)))
         return super().training_gradient(forward, batch._replace(inputs=seen), meta_batch)
 

@@ -376,7 +376,8 @@ class MetaMethod(Method):
             **kwargs: as in `Method.compile`.
 
         Raises:
-            ValueError: as in `Method.compile`; an optimizer other than SGD without `virtual_lr`.
+            ValueError: as in `Method.compile`; an optimizer other than SGD without `virtual_lr`;
+                a `weight_optimizer` that scales its loss.
         """
         super().compile(optimizer, loss, **kwargs)
         inner = getattr(self.optimizer, "inner_optimizer", self.optimizer)
@@ -385,7 +386,17 @@ class MetaMethod(Method):
                 f"virtual_lr must be given with {type(inner).__name__}: its learning rate is not "
                 "that of a gradient-descent step. Received: virtual_lr=None"
             )
-        self.weight_optimizer = keras.optimizers.get(weight_optimizer or CoupledAdam())
+        weight_optimizer = keras.optimizers.get(weight_optimizer or CoupledAdam())
+        if (
+            isinstance(weight_optimizer, keras.optimizers.LossScaleOptimizer)
+            or weight_optimizer.loss_scale_factor is not None
+        ):
+            raise ValueError(
+                "weight_optimizer must not scale its loss: the meta gradient has a scale of its "
+                f"own where it needs one. Received: {type(weight_optimizer).__name__} with "
+                f"loss_scale_factor={weight_optimizer.loss_scale_factor}; allowed: None."
+            )
+        self.weight_optimizer = weight_optimizer
 
     def _state(self) -> list[keras.Variable]:
         """With the weight optimizer's."""

@@ -11,7 +11,7 @@ import keras
 import tensorflow as tf
 
 from gdw_tf import finite
-from gdw_tf.batch import Batch
+from gdw_tf.batch import Batch, training_batch
 from gdw_tf.callbacks import CountSkippedSteps, NonFiniteWatch, RollBack, StopOnNonFinite
 from gdw_tf.methods.recorded import RecordedModel
 
@@ -56,7 +56,7 @@ class WatchedModel(RecordedModel):
 
     def train_step(self, data: tuple[Any, Any]) -> dict[str, tf.Tensor]:
         """Takes one training step and updates the metrics; called by `fit`."""
-        batch = Batch.of(data[0])
+        batch = training_batch(data)
         if self.on_non_finite != "skip":
             step, logs = self.step_and_logs(data)
             self._note_and_record(batch, step)
@@ -67,9 +67,19 @@ class WatchedModel(RecordedModel):
         step, logs = self.step_and_logs(data)
         is_finite = self._note_and_record(batch, step)
         finite.restore_unless(is_finite, state, before)
+        self._reset_new_metrics_unless(is_finite, state)
         if memory is not None:
             self.write_memory(batch, tf.where(is_finite, self.read_memory(batch), memory))
         return self.metrics_as_logs()
+
+    def _reset_new_metrics_unless(self, condition: tf.Tensor, known: list[keras.Variable]) -> None:
+        """Forgets a step in metrics that got their variables in it, unless the condition holds."""
+        known = {id(variable) for variable in known}
+        for metric in self.metrics:
+            if any(id(variable) not in known for variable in metric.variables):
+                after = finite.values(metric.variables)
+                metric.reset_state()
+                finite.restore_unless(~condition, metric.variables, after)
 
     def _note_and_record(self, batch: Batch, step: dict[str, tf.Tensor]) -> tf.Tensor:
         """Notes a step, records it if it is finite, and answers whether it is, a scalar."""

@@ -520,6 +520,47 @@ def test_plain_training_logs_the_meta_set_after_the_epoch():
     assert len(logs["meta_loss"]) == 2
 
 
+@pytest.mark.parametrize("method", ONE_OF_A_KIND)
+@pytest.mark.parametrize("form", [lambda y: np.eye(CLASSES)[y], lambda y: y[:, np.newaxis]])
+def test_accuracies_are_right_where_training_and_other_labels_are_of_different_forms(method, form):
+    model = trained(method, X, form(Y), validation_data=META)
+    logs = model.history.history
+    accuracy = (model.predict(META[0], verbose=0).argmax(axis=1) == META[1]).mean()
+    assert logs["val_accuracy"][-1] == pytest.approx(accuracy)
+    if method == "ce":
+        assert logs["meta_accuracy"][-1] == pytest.approx(accuracy)
+
+
+@pytest.mark.parametrize("dtype", ["int16", "uint16", "uint32", "uint64"])
+def test_labels_are_of_any_integer_dtype(dtype):
+    x_meta, y_meta = META
+    other = trained("gdw", X, Y.astype(dtype), meta_data=(x_meta, y_meta.astype(dtype)))
+    assert_equal_weights(other, trained("gdw"))
+
+
+def test_labels_are_lists_wherever_they_are_given():
+    x_meta, y_meta = META
+    model = trained(
+        "ce", X, Y.tolist(), meta_data=(x_meta, y_meta.tolist()), validation_data=[x_meta, [0] * 9]
+    )
+    assert_equal_weights(model, trained("ce"))
+
+
+def test_averaged_weights_are_evaluated_on_the_meta_set_as_on_validation_data():
+    model = examples.compiled(
+        "ce", optimizer=keras.optimizers.SGD(0.5, use_ema=True, ema_momentum=0.9), run_eagerly=True
+    )
+    raw = []
+    note = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: raw.append(model.evaluate(*META, verbose=0)[0])
+    )
+    callbacks = [keras.callbacks.SwapEMAWeights(), note]
+    arguments = {"meta_data": META, "validation_data": META, "epochs": 2, "verbose": 0}
+    logs = model.fit(X, Y, callbacks=callbacks, **arguments).history
+    assert logs["meta_loss"] == pytest.approx(logs["val_loss"], rel=1e-6)
+    assert abs(raw[-1] - logs["meta_loss"][-1]) > 1e-3
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_summary_and_layers_are_those_of_a_keras_model(method):
     model = examples.compiled(method)
@@ -551,6 +592,9 @@ def test_summary_and_layers_are_those_of_a_keras_model(method):
         (ValueError, "batches", {"x": tf.data.Dataset.from_tensor_slices(X).batch(4), "y": None}),
         (ValueError, "at least one batch", {"x": dataset((X, Y), 16).take(0), "y": None}),
         (ValueError, "batch_size", {"x": dataset((X, Y), 16), "y": None, "batch_size": 4}),
+        (ValueError, "^meta_batch_size", {"meta_data": dataset(META, 9), "meta_batch_size": 4}),
+        (ValueError, "needs steps_per_epoch", {"x": dataset((X, Y), 16).repeat(), "y": None}),
+        (TypeError, "one tensor", {"x": dataset((X, {"label": Y}), 16), "y": None}),
         (ValueError, "validation_split", {"validation_split": 1.5}),
         (ValueError, "validation_split", {"validation_split": 0.99}),
         (
@@ -566,6 +610,26 @@ def test_a_mistake_in_the_training_data_is_told_in_one_line(method, error, messa
         trained(method, **{"x": X, "y": Y, **arguments})
     assert "\n" not in str(caught.value)
     assert re.search("Received", str(caught.value))
+
+
+@pytest.mark.parametrize("on_non_finite", ["stop", "skip"])
+@pytest.mark.parametrize("method", ["gdw", "insw"])
+def test_a_batch_alone_is_no_training_step(method, on_non_finite):
+    model = trained(method, model={"on_non_finite": on_non_finite})
+    with pytest.raises(ValueError, match="takes a pair of batches, training and meta"):
+        model.train_on_batch(X, Y)
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        keras.optimizers.SGD(0.1, loss_scale_factor=8.0),
+        keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.1)),
+    ],
+)
+def test_the_outer_models_optimizer_does_not_scale_its_loss(optimizer):
+    with pytest.raises(ValueError, match="weight_optimizer must not scale its loss.*Received"):
+        examples.compiled("gdw", weight_optimizer=optimizer)
 
 
 def function_of(data):

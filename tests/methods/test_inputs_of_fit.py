@@ -62,6 +62,17 @@ def test_a_number_that_is_no_examples_is_told(method):
         model.fit(indexed(1 + np.arange(len(X))), **arguments)
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "uint64"])
+def test_the_index_is_of_any_integer_dtype(dtype):
+    weights = []
+    for numbers in (np.arange(len(X)), np.arange(len(X), dtype=dtype)):
+        model = examples.compiled("elr", run_eagerly=True)
+        model.fit(indexed(numbers), num_examples=len(X), epochs=2, verbose=0)
+        weights.append(model.get_weights())
+    for one, other in zip(*weights, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 @pytest.mark.parametrize("name", ["validation_data", "meta_data"])
 def test_data_to_be_evaluated_have_no_index(name):
     model = examples.compiled("ce")

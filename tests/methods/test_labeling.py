@@ -111,6 +111,17 @@ def test_after_the_warm_up_the_updated_label_net_gives_the_labels(method):
     np.testing.assert_allclose(step["logit_gradient"], softmax(logits) - labels, rtol=1e-12)
 
 
+@methods
+def test_a_training_that_begins_behind_the_warm_up_takes_the_classifier_for_a_warmed_up_one(method):
+    model = examples.compiled(method, run_eagerly=True)
+    before = model.classifier.get_weights()
+    for copied, weight in zip(model.warmed_up.get_weights(), before, strict=True):
+        assert (copied != weight).any() == weight.any()  # a draw of its own, but for biases
+    model.fit(X, Y, meta_data=META, batch_size=16, initial_epoch=5, epochs=6, verbose=0)
+    for copied, weight in zip(model.warmed_up.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(copied, weight)
+
+
 @pytest.mark.usefixtures("float64")
 def test_gen_label_starts_with_the_answers_of_the_warmed_up_classifier():
     experiment = Experiment(gdw_tf.GenLabel)

@@ -241,6 +241,17 @@ def test_a_step_with_a_spoilt_meta_batch_is_skipped_as_a_whole(method, execution
     assert_same_state(*models)
 
 
+@pytest.mark.parametrize("execution", [EAGER, GRAPH])
+def test_metrics_forget_a_first_step_that_is_skipped(execution):
+    model = examples.compiled("ce", on_non_finite="skip", **execution)
+    with pytest.warns(UserWarning, match="step 1: loss. The step is skipped"):
+        history = fit(model, spoilt(X, 0), stop=2).history
+    only = examples.compiled("ce", **execution)
+    expected = fit(only, start=1, stop=2).history
+    for name in ("loss", "accuracy"):
+        assert history[name] == pytest.approx(expected[name], rel=1e-6)
+
+
 def test_training_goes_on_after_a_skipped_step():
     model = examples.compiled("gdw", on_non_finite="skip")
     with pytest.warns(UserWarning) as warned:
