@@ -46,49 +46,54 @@ def check_integer(name: str, value: object, minimum: int, maximum: int | None = 
 def check_number(
     name: str,
     value: object,
-    minimum: float,
+    minimum: float = -math.inf,
     *,
     exclusive: bool = False,
+    maximum: float | None = None,
     below: float | None = None,
 ) -> None:
-    """Checks that a value is a finite real number of at least `minimum`.
+    """Checks that a value is a finite real number within a range.
 
     Args:
         name: What the caller calls the value.
         value: The value.
-        minimum: The smallest value allowed.
+        minimum: The smallest value allowed; by default there is none.
         exclusive: Whether the minimum itself is not allowed.
+        maximum: The largest value allowed; `None` for none.
         below: The number that the value must be below; `None` for none.
 
     Raises:
         TypeError: If the value is not a real number.
         ValueError: If it lies outside the range, is infinite or not a number (NaN).
     """
-    allowed = f"numbers {'above' if exclusive else 'from'} {minimum:g}, and finite"
-    if below is not None:
-        allowed = f"{minimum:g} to below {below:g}"
+    allowed = _range_in_words(minimum, exclusive, maximum, below)
     if not isinstance(value, numbers.Real) or isinstance(value, bool):
         raise TypeError(f"{name} must be a number. Received: {name}={value!r}; allowed: {allowed}.")
-    in_range = value > minimum if exclusive else value >= minimum
-    if not in_range or value >= (math.inf if below is None else below):
+    if not (
+        math.isfinite(value)
+        and (value > minimum if exclusive else value >= minimum)
+        and (maximum is None or value <= maximum)
+        and (below is None or value < below)
+    ):
         raise ValueError(f"{name} is out of range. Received: {name}={value}; allowed: {allowed}.")
 
 
-def check_rate(name: str, value: float) -> None:
-    """Checks that a share, such as a noise rate, lies between 0 and 1.
+def _range_in_words(
+    minimum: float, exclusive: bool, maximum: float | None, below: float | None
+) -> str:
+    if maximum is None and below is None:
+        return f"numbers {'above' if exclusive else 'from'} {minimum:g}, and finite"
+    limit = f"below {below:g}" if maximum is None else f"up to {maximum:g}"
+    if minimum == -math.inf:
+        return f"{limit}, and finite"
+    if exclusive:
+        return f"above {minimum:g}, {limit}"
+    return f"{minimum:g} to {limit.removeprefix('up to ')}"
 
-    Args:
-        name: What the caller calls the value.
-        value: The share.
 
-    Raises:
-        TypeError: If it is not a real number.
-        ValueError: If it lies outside [0, 1] or is not a number (NaN).
-    """
-    if not isinstance(value, numbers.Real) or isinstance(value, bool):
-        raise TypeError(f"{name} must be a number. Received: {name}={value!r}; allowed: 0 to 1.")
-    if not 0 <= value <= 1:
-        raise ValueError(f"{name} is out of range. Received: {name}={value}; allowed: 0 to 1.")
+def check_rate(name: str, value: object) -> None:
+    """Checks that a share, such as a noise rate, lies between 0 and 1; see `check_number`."""
+    check_number(name, value, 0.0, maximum=1.0)
 
 
 def check_boolean(name: str, value: object) -> bool:

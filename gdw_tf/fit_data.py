@@ -253,9 +253,7 @@ def split_validation(arrays: Data, fraction: float) -> tuple[Arrays, tuple[Any, 
     """
     if not isinstance(arrays, Arrays):
         raise ValueError("validation_split needs arrays. Received: a tf.data.Dataset")
-    check_number("validation_split", fraction, 0.0)
-    if not 0.0 < fraction < 1.0:
-        raise ValueError(f"validation_split must be between 0 and 1. Received: {fraction}")
+    check_number("validation_split", fraction, 0.0, exclusive=True, below=1.0)
     boundary = int(arrays.size * (1.0 - fraction))
     if boundary in (0, arrays.size):
         raise ValueError(

@@ -42,6 +42,24 @@ def test_a_number_out_of_range_is_named_with_the_range(value):
         check_number("beta", value, 0.0, below=1.0)
 
 
+@pytest.mark.parametrize(
+    ("limits", "values", "allowed"),
+    [
+        ({"minimum": 0.0, "exclusive": True}, (0, -1, float("inf")), "numbers above 0, and finite"),
+        ({"minimum": 0.0, "exclusive": True, "maximum": 1.0}, (0, 1.1), "above 0, up to 1"),
+        ({"minimum": 0.0, "exclusive": True, "below": 1.0}, (0, 1), "above 0, below 1"),
+        ({"minimum": 2.0, "maximum": 3.0}, (1.9, 3.1), "2 to 3"),
+        ({"below": 0.0}, (0, -float("inf")), "below 0, and finite"),
+    ],
+)
+def test_a_range_has_limits_of_all_kinds(limits, values, allowed):
+    inside = (limits.get("minimum", -9.0) + limits.get("maximum", limits.get("below", 9.0))) / 2
+    check_number("it", inside, **limits)
+    for value in values:
+        with pytest.raises(ValueError, match=f"Received: it={value}; allowed: {allowed}.$"):
+            check_number("it", value, **limits)
+
+
 @pytest.mark.parametrize("value", [-0.1, 1.1, float("nan")])
 def test_a_rate_outside_0_to_1_is_an_error(value):
     with pytest.raises(ValueError, match=f"Received: rate={value}; allowed: 0 to 1"):

@@ -14,8 +14,6 @@ Of C classes, class c keeps n_c images:
 
 from __future__ import annotations
 
-import numbers
-
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -104,22 +102,6 @@ def check_kind(name: str, kind: str) -> None:
         )
 
 
-def check_factor(name: str, factor: float) -> None:
-    """Checks that an imbalance factor is above 0 and at most 1.
-
-    Args:
-        name: What the caller calls the factor.
-        factor: Images of the last class relative to the first.
-
-    Raises:
-        TypeError: If it is no real number.
-        ValueError: If it is out of range or not a number (NaN).
-    """
-    if not isinstance(factor, numbers.Real) or isinstance(factor, bool):
-        raise TypeError(
-            f"{name} must be a number. Received: {name}={factor!r}; allowed: above 0 and up to 1."
-        )
-    if not 0 < factor <= 1:
-        raise ValueError(
-            f"{name} is out of range. Received: {name}={factor}; allowed: above 0 and up to 1."
-        )
+def check_factor(name: str, factor: object) -> None:
+    """Checks that an imbalance factor is above 0 and at most 1; see `check_number`."""
+    check_number(name, factor, 0.0, exclusive=True, maximum=1.0)

@@ -43,9 +43,7 @@ class GeneralizedCrossEntropy(SoftmaxLoss):
 
     def __init__(self, q: float = 0.7, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        check_number("q", q, 0.0, exclusive=True)
-        if q > 1.0:
-            raise ValueError(f"q is out of range. Received: q={q}; allowed: above 0, up to 1.")
+        check_number("q", q, 0.0, exclusive=True, maximum=1.0)
         self.q = q
 
     def of_cross_entropy(self, cross_entropy: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:

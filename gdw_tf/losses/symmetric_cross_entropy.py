@@ -18,7 +18,6 @@ A = -4, as here; programs that clip y at 1e-4 instead, which is common, have A =
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import keras
@@ -49,11 +48,7 @@ class SymmetricCrossEntropy(SoftmaxLoss):
         super().__init__(**kwargs)
         check_number("alpha", alpha, 0.0)
         check_number("beta", beta, 0.0)
-        check_number("log_zero", log_zero, -math.inf, exclusive=True)
-        if log_zero >= 0.0:
-            raise ValueError(
-                f"log_zero is out of range. Received: log_zero={log_zero}; allowed: below 0."
-            )
+        check_number("log_zero", log_zero, below=0.0)
         self.alpha = alpha
         self.beta = beta
         self.log_zero = log_zero

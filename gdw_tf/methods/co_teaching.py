@@ -43,7 +43,7 @@ import tensorflow as tf
 
 from gdw_tf import classifiers, replicas
 from gdw_tf.batch import Batch
-from gdw_tf.checks import check_number, check_rate
+from gdw_tf.checks import check_number
 from gdw_tf.copies import clone
 from gdw_tf.lookahead import ForwardPass
 from gdw_tf.methods.base import Method
@@ -93,8 +93,7 @@ class CoTeaching(Method):
     ) -> None:
         super().__init__(classifier, **kwargs)
         check_number("forget_rate", forget_rate, 0.0, below=1.0)
-        check_number("gradual_share", gradual_share, 0.0, exclusive=True)
-        check_rate("gradual_share", gradual_share)
+        check_number("gradual_share", gradual_share, 0.0, exclusive=True, maximum=1.0)
         self.forget_rate = forget_rate
         self.gradual_share = gradual_share
         self.peer = _clone(classifier) if peer is None else peer

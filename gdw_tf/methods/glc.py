@@ -34,7 +34,7 @@ import tensorflow as tf
 
 from gdw_tf import fit_data
 from gdw_tf.batch import Batch, accuracy, mean_cross_entropy
-from gdw_tf.checks import check_number, check_rate
+from gdw_tf.checks import check_rate
 from gdw_tf.lookahead import ForwardPass
 from gdw_tf.methods.base import META_LOGS
 from gdw_tf.methods.loss_correction import LossCorrection, corrected_loss
@@ -68,7 +68,6 @@ class GLC(LossCorrection):
     ) -> None:
         super().__init__(classifier, **kwargs)
         if clean_share is not None:
-            check_number("clean_share", clean_share, 0.0)
             check_rate("clean_share", clean_share)
         self.clean_share = clean_share
         self._share = self.add_weight(shape=(), initializer="zeros", trainable=False, name="share")

@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from gdw_tf import classifiers
 from gdw_tf.batch import Batch
-from gdw_tf.checks import check_number, check_rate
+from gdw_tf.checks import check_number
 from gdw_tf.class_gradients import ClassGradients
 from gdw_tf.copies import clone
 from gdw_tf.lookahead import ForwardPass, in_full_precision
@@ -78,8 +78,7 @@ class LabelNetMethod(LabelMethod):
 
     def __init__(self, classifier: keras.Model, *, warm_up: float = 0.2, **kwargs: Any) -> None:
         super().__init__(classifier, **kwargs)
-        check_number("warm_up", warm_up, 0.0, exclusive=True)
-        check_rate("warm_up", warm_up)
+        check_number("warm_up", warm_up, 0.0, exclusive=True, maximum=1.0)
         self.warm_up = warm_up
         self.warmed_up = _frozen_copy(classifier)
         see = classifiers.with_features(self.warmed_up)

@@ -95,7 +95,7 @@ def test_a_stronger_imbalance_only_takes_images_away():
 
 @pytest.mark.parametrize("factor", [0, -0.5, 1.01, float("nan")])
 def test_a_factor_out_of_range_is_an_error(factor):
-    with pytest.raises(ValueError, match=f"factor={factor}; allowed: above 0 and up to 1"):
+    with pytest.raises(ValueError, match=f"factor={factor}; allowed: above 0, up to 1"):
         imbalanced_counts(100, 10, factor)
 
 
