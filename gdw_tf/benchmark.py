@@ -37,11 +37,12 @@ from tensorflow.python.framework.ops import get_stats_for_node_def
 
 from gdw_tf import cli, data, experiment, train_flags
 from gdw_tf.batch_normalization import BatchNormalization
-from gdw_tf.compare import METHODS
 from gdw_tf.comparison import WITHOUT_RUNS, Contender
+from gdw_tf.comparison_flags import METHODS, methods_or
 from gdw_tf.data.figures import check_matplotlib
 from gdw_tf.methods.meta import MetaMethod
 from gdw_tf.provenance import made_by
+from gdw_tf.results import markdown_table, markdown_text
 from gdw_tf.settings import Settings
 
 if TYPE_CHECKING:
@@ -134,7 +135,7 @@ def main(argv: list[str]) -> None:
         cli.check_all_flags(argv)
         if PLOT.value:
             check_matplotlib()
-        names = METHODS.value if METHODS.present else [STOCK, "ce", "mw_net", "gdw"]
+        names = methods_or([STOCK, "ce", "mw_net", "gdw"])
         if not names:
             raise ValueError("methods must name one or more. Received: methods=")
         cases = cases_of(names, SWEEP.value, CLASSES.value)
@@ -388,15 +389,13 @@ def _peak_memory_here(case: Case, platform: Platform) -> int:
 
 def markdown(rows: Sequence[Row], rounds: int, platform: Platform, classes: int) -> str:
     """The table, with what it was made by."""
-    lines = [
-        "| method | meta gradient | seconds a step | of keras | images a second | peak MiB | "
-        "GFLOP a step | of the bound |",
-        "| --- |" + " --- |" * 7,
-    ]
+    head = ["method", "meta gradient", "seconds a step", "of keras", "images a second"]
+    head += ["peak MiB", "GFLOP a step", "of the bound"]
+    cells = []
     for row in rows:
         operations, share = row.floating_point_operations, row.share_of_bound
-        cells = [
-            f"{row.method}, {row.sweep}" if row.sweep else row.method,
+        of_row = [
+            markdown_text(f"{row.method}, {row.sweep}" if row.sweep else row.method),
             row.meta_gradient,
             f"{row.median_step_seconds:.4f}",
             f"{row.ratio_to_plain:.2f}" if row.ratio_to_plain else "",
@@ -405,9 +404,10 @@ def markdown(rows: Sequence[Row], rounds: int, platform: Platform, classes: int)
             f"{operations / 1e9:.1f}" if operations is not None else "",
             f"{share:.0%}" if share is not None else "",
         ]
-        lines.append(f"| {' | '.join(cells)} |")
+        cells.append(of_row)
     threads = platform.threads or "one a core"
-    lines += [
+    lines = [
+        *markdown_table(head, cells),
         "",
         f"Medians of {rounds} steps, taken in turn; threads: {threads}; jit: {platform.jit}; "
         f"{classes} classes unless said otherwise. {made_by()}",

@@ -1,6 +1,6 @@
 """Compares methods on the same data: runs what has not been run, and writes one table.
 
-Usage: python -m gdw_tf.compare --methods=ce,mw_net,gdw --seeds=0,1,2 [flags of gdw_tf.train]
+Usage: python -m gdw_tf.compare [--methods=ce,mw_net,gdw] [--seeds=0,1,2] [flags of gdw_tf.train]
 
 A method may bring flags of its own, as in --methods=gdw,gdw:memory=0.7. Beside the training methods
 there are ce_early_stopping (the runs of ce, at the epoch best on the meta set), svc and svc_clean
@@ -19,34 +19,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from absl import flags
 
 from gdw_tf import cli, train_flags
 from gdw_tf.checks import check_directory
-from gdw_tf.comparison import (
-    Comparison,
+from gdw_tf.comparison import Comparison, train_all
+from gdw_tf.comparison_flags import JOBS, METHODS, SEEDS, methods_or
+from gdw_tf.data.figures import check_matplotlib, plain_text
+from gdw_tf.results import (
     Row,
     costs,
+    markdown_table,
     markdown_text,
     percent,
     runs_made_by,
-    train_all,
     write_csv,
 )
-from gdw_tf.data.figures import check_matplotlib, plain_text
 from gdw_tf.workdir import Workdir
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-METHODS = flags.DEFINE_list("methods", ["ce", "mw_net", "gdw"], "Methods to compare.")
-SEEDS = flags.DEFINE_list("seeds", ["0", "1", "2"], "Seeds; each method is run with each.")
-JOBS = flags.DEFINE_integer(
-    "jobs",
-    1,
-    "Runs at a time; with several, seconds a step are those of a shared processor.",
-    lower_bound=1,
-)
 
 
 def main(argv: list[str]) -> None:
@@ -61,7 +52,7 @@ def main(argv: list[str]) -> None:
         check_matplotlib()
         root = Path(train_flags.WORKDIR.value or "runs/compare")
         check_directory("workdir", root)
-        comparison = Comparison.plan(METHODS.value, SEEDS.value, root)
+        comparison = Comparison.plan(methods_or(["ce", "mw_net", "gdw"]), SEEDS.value, root)
         comparison.fit_support_vector_machines()
     failures = train_all(comparison.trainings, JOBS.value)
     rows = comparison.rows()
@@ -76,16 +67,14 @@ def main(argv: list[str]) -> None:
 
 def markdown(rows: Sequence[Row]) -> str:
     """The table as Markdown, with what it was made by."""
-    lines = [
-        "| method | test accuracy in % | seconds a step | seconds a run | peak memory in MiB |",
-        "| --- | --- | --- | --- | --- |",
-    ]
-    for row in rows:
-        accuracy = percent(row.accuracies, len(SEEDS.value))
-        cells = [markdown_text(row.name), accuracy, *costs(row)]
-        lines.append(f"| {' | '.join(cells)} |")
+    head = ["method", "test accuracy in %", "seconds a step", "seconds a run", "peak memory in MiB"]
+    cells = (
+        [markdown_text(row.name), percent(row.accuracies, len(SEEDS.value)), *costs(row)]
+        for row in rows
+    )
     made = runs_made_by(Workdir(Path(one)) for row in rows for one in row.workdirs)
-    lines += [
+    lines = [
+        *markdown_table(head, cells),
         "",
         f"Accuracy: mean ± standard deviation over seeds {', '.join(SEEDS.value)} of the mean of "
         "the last five epochs (ce_early_stopping: of the epoch best on the meta set). Costs: "

@@ -28,7 +28,8 @@ from absl import flags
 from gdw_tf import cli
 from gdw_tf.checks import check_number
 from gdw_tf.methods import METHODS
-from gdw_tf.methods.meta import MetaMethod
+from gdw_tf.methods.outer_step import OuterStep
+from gdw_tf.methods.weighting import WeightNetMethod
 from gdw_tf.networks.resnet import cifar_resnet
 from gdw_tf.optimizers import CoupledAdam, CoupledSGD
 from gdw_tf.schedules import cosine_by_epoch
@@ -45,6 +46,9 @@ _CONFIG = {
     *("weight_decay", "outer_lr", "clip", "hidden_units", "weight_net_learning_rate"),
     *("weight_net_weight_decay", "steps", "bn_momentum", "bn_epsilon"),
 }
+_OPTIONS = ("hidden_units", "outer_lr", "clip")  # of methods, those among them that it has
+_REPLAYED = [name for name, kind in METHODS.items() if issubclass(kind, WeightNetMethod)]
+
 # The inputs of a step, and what is compared.
 _STEP = {
     *("x", "y", "y_true", "x_meta", "y_meta"),
@@ -84,8 +88,11 @@ def load_recording(path: str) -> tuple[dict[str, Any], Recording]:
         method = config["method"].replace("-", "_")
     except _NOT_A_RECORDING as error:
         raise ValueError(f"{path} is not a recorded run: {error}") from error
-    if method not in METHODS or not issubclass(METHODS[method], MetaMethod):
-        raise ValueError(f"{path} records an unknown method. Received: {config['method']!r}")
+    if method not in _REPLAYED:
+        raise ValueError(
+            f"{path} records a method that cannot be replayed. Received: {config['method']!r}; "
+            f"allowed: {', '.join(_REPLAYED)}."
+        )
     absent = _CONFIG - set(config)
     if absent:
         raise ValueError(f"{path} is not a recorded run: its config lacks {sorted(absent)}")
@@ -95,15 +102,14 @@ def load_recording(path: str) -> tuple[dict[str, Any], Recording]:
     return {**config, "method": method}, arrays
 
 
-def build_model(config: dict[str, Any], image_shape: tuple[int, ...]) -> MetaMethod:
+def build_model(config: dict[str, Any], image_shape: tuple[int, ...]) -> WeightNetMethod:
     """The model that the recording was made with, in Keras's current default dtype."""
     classifier = cifar_resnet(config["depth"], config["num_classes"], image_shape)
     for layer in _normalizations(classifier):
         layer.momentum, layer.epsilon = config["bn_momentum"], config["bn_epsilon"]
-    options = {"hidden_units": config["hidden_units"]}
-    if config["method"] == "gdw":
-        options |= {"outer_lr": config["outer_lr"], "clip": config["clip"]}
-    model = METHODS[config["method"]](classifier, **options)
+    method = METHODS[config["method"]]
+    options = {name: config[name] for name in _OPTIONS if name in method.option_names}
+    model = method(classifier, **options)
     rate = cosine_by_epoch(config["learning_rate"], config["epochs"])(config["epoch"])
     model.compile(
         CoupledSGD(rate, config["momentum"], config["weight_decay"]),
@@ -115,7 +121,7 @@ def build_model(config: dict[str, Any], image_shape: tuple[int, ...]) -> MetaMet
     return model
 
 
-def load_weights(model: MetaMethod, recording: Recording) -> None:
+def load_weights(model: WeightNetMethod, recording: Recording) -> None:
     """Gives the model the recorded initial weights and moving statistics."""
     for variable, value in zip(
         [*model.classifier.trainable_variables, *model.weight_net.trainable_variables],
@@ -173,7 +179,7 @@ def relative_error(value: Any, recorded: np.ndarray) -> float:
     return float(error) if math.isfinite(error) else math.inf
 
 
-def _quantities(model: MetaMethod, step: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+def _quantities(model: WeightNetMethod, step: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
     """The quantities of a step by their names in a recording."""
     quantities = {
         "meta_lr": step["virtual_lr"],
@@ -185,13 +191,13 @@ def _quantities(model: MetaMethod, step: dict[str, tf.Tensor]) -> dict[str, tf.T
         "class_weights_final": step["updated_outer"],
         "logit_gradient": step["logit_gradient"] / step["logits"].shape[0],
     }
-    if hasattr(model, "class_level_update"):
+    if isinstance(model, OuterStep):
         quantities["update"] = model.class_level_update(step["meta_gradient"])
     return quantities
 
 
 def _final_errors(
-    model: MetaMethod, config: dict[str, Any], recording: Recording
+    model: WeightNetMethod, config: dict[str, Any], recording: Recording
 ) -> dict[str, float]:
     batch_norms = _normalizations(model.classifier)
     kept = config["bn_momentum"] ** config["steps"]

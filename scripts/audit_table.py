@@ -4,11 +4,13 @@ Usage: python scripts/audit_table.py [--settings=1,2,3] [--data_dir=DIR] [--out=
 
 Five settings: digits with 20 and 40 % uniform and 40 % flip noise, and 10,000 images of CIFAR-10
 with the human labels of CIFAR-10N, aggregate and worst. The audit reads the record of one training
-of each of --methods. cleanlab gets the probabilities of the same network by 5-fold cross-validation
-of plain training: on the training set alone, at the last epoch by its default score, and at its
-best, the number of epochs and the one of its three scores that rank best, which only who knows the
-truth can choose; and with the clean examples among the folds, at the number of epochs that
-classifies these best and by the score that then ranks best, by the truth again.
+of each of --methods (by default gdw, gdw:pair_memory=0.99:meta_weight=0.1 and ce). cleanlab gets
+the probabilities of the same network by 5-fold cross-validation of plain training: on the training
+set alone, at the last epoch by its default score, and at its best, the number of epochs and the one
+of its three scores that rank best, which only who knows the truth can choose; and with the clean
+examples among the folds, at the number of epochs that classifies these best and by the score that
+then ranks best, by the truth again.
+
 
 Everything is kept under --workdir (by default runs/audit_table), and what is there is not made
 again. --out gets table.md and table.csv, anew after every setting.
@@ -32,16 +34,10 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from gdw_tf import cli, data, experiment, train_flags
 from gdw_tf.audit.ranking import of_record, rank
-from gdw_tf.compare import JOBS, METHODS, SEEDS
-from gdw_tf.comparison import (
-    WITHOUT_RUNS,
-    Comparison,
-    Run,
-    markdown_text,
-    runs_made_by,
-    train_all_or_fail,
-)
+from gdw_tf.comparison import WITHOUT_RUNS, Comparison, Run, train_all_or_fail
+from gdw_tf.comparison_flags import JOBS, METHODS, SEEDS, methods_or
 from gdw_tf.provenance import command, made_by
+from gdw_tf.results import markdown_table, markdown_text, runs_made_by
 from gdw_tf.settings import Settings
 
 AUDITED = ("gdw", "gdw:pair_memory=0.99:meta_weight=0.1", "ce")
@@ -89,7 +85,7 @@ def main(argv: list[str]) -> None:
     """Runs what is missing and writes the table."""
     with cli.user_errors():
         cli.check_all_flags(argv)
-        names = METHODS.value if METHODS.present else AUDITED
+        names = methods_or(AUDITED)
         root = Path(train_flags.WORKDIR.value or "runs/audit_table")
         plans = {
             title: Comparison.plan(
@@ -214,13 +210,14 @@ def write(rows: list[Row], trainings: list[Run], out: Path) -> None:
         writer.writerow(Row._fields)
         writer.writerows(rows)
     lines = [
-        "| setting | seed | ranking | AUROC | AP | precision@errors | found: precision | recall |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
-        *(
-            f"| {row.setting} | {row.seed} | {markdown_text(row.ranking)} | "
-            + " | ".join(f"{figure:.4f}" for figure in row[3:])
-            + " |"
-            for row in rows
+        *markdown_table(
+            ["setting", "seed", "ranking", "AUROC", "AP", "precision@errors", "found: precision"]
+            + ["recall"],
+            (
+                [row.setting, str(row.seed), markdown_text(row.ranking)]
+                + [f"{figure:.4f}" for figure in row[3:]]
+                for row in rows
+            ),
         ),
         "",
         f"Precision and recall are of what is found, whatever "

@@ -28,9 +28,10 @@ from digits_settings import DIGITS
 from gdw_tf import cli, data, train_flags
 from gdw_tf.audit import Audit, next_checks
 from gdw_tf.audit.next_checks import class_by_class
-from gdw_tf.compare import JOBS, SEEDS
-from gdw_tf.comparison import Comparison, Run, accuracy_of, runs_made_by, train_all_or_fail
+from gdw_tf.comparison import Comparison, Run, accuracy_of, train_all_or_fail
+from gdw_tf.comparison_flags import JOBS, SEEDS
 from gdw_tf.provenance import command
+from gdw_tf.results import markdown_table, runs_made_by
 
 CHECKS = flags.DEFINE_list("checks", ["50", "100", "200"], "How many examples are verified.")
 SETTING = DIGITS["uniform 60 %"]
@@ -92,17 +93,16 @@ def markdown(
     wrong: dict[tuple[str, str], list[float]],
 ) -> str:
     """The table, a row a rule and a column a number of checks."""
-    lines = [
-        f"| test accuracy in % | {' | '.join(f'{count} checks' for count in CHECKS.value)} | "
-        "wrong among the checked |",
-        f"| --- |{' --- |' * (len(CHECKS.value) + 1)}",
-    ]
+    head = ["test accuracy in %", *(f"{count} checks" for count in CHECKS.value)]
+    head += ["wrong among the checked"]
+    rows = []
     for rule in RULES:
         cells = [accuracy_of(after[rule, count]) for count in CHECKS.value]
         share = np.mean([wrong[rule, count] for count in CHECKS.value])
-        lines.append(f"| {rule} | {' | '.join(cells)} | {100 * share:.0f} % |")
+        rows.append([rule, *cells, f"{100 * share:.0f} %"])
     trained = [run.workdir for runs in (before, *after.values()) for run in runs]
-    lines += [
+    lines = [
+        *markdown_table(head, rows),
         "",
         f"Before any check: {accuracy_of(before)}. Mean ± standard deviation over seeds "
         f"{', '.join(SEEDS.value)} of the mean of the last five epochs; rules as the script "

@@ -4,7 +4,9 @@ Usage: python scripts/digits_table.py [--methods=...] [--seeds=0,1,2] [--jobs=2]
 
 Every figure comes from runs of `python -m gdw_tf.train` under --workdir (by default
 runs/digits_table), one directory each, by the same rules as `python -m gdw_tf.compare`; runs that
-are complete are not run again. --out gets table.md and table.csv, anew after every setting.
+are complete are not run again. By default all methods are compared, GDW and MW-Net with some
+options of the library's own, and support vector machines. --out gets table.md and table.csv, anew
+after every setting.
 """
 
 from __future__ import annotations
@@ -18,17 +20,10 @@ from digits_settings import DIGITS
 from numbered_settings import ONLY, chosen
 
 from gdw_tf import cli, methods, train_flags
-from gdw_tf.compare import JOBS, METHODS, SEEDS
-from gdw_tf.comparison import (
-    WITHOUT_RUNS,
-    Comparison,
-    Row,
-    markdown_text,
-    percent,
-    runs_made_by,
-    train_all,
-)
+from gdw_tf.comparison import WITHOUT_RUNS, Comparison, train_all
+from gdw_tf.comparison_flags import JOBS, METHODS, SEEDS, methods_or
 from gdw_tf.provenance import command
+from gdw_tf.results import Row, markdown_table, markdown_text, percent, runs_made_by
 from gdw_tf.settings import Settings
 from gdw_tf.workdir import Workdir
 
@@ -46,7 +41,7 @@ def main(argv: list[str]) -> None:
     """Runs what is missing and writes the table."""
     with cli.user_errors():
         cli.check_all_flags(argv)
-        names = METHODS.value if METHODS.present else [*methods.names(), *OURS, *WITHOUT_RUNS]
+        names = methods_or([*methods.names(), *OURS, *WITHOUT_RUNS])
         root = Path(train_flags.WORKDIR.value or "runs/digits_table")
         plans = {
             title: Comparison.plan(names, SEEDS.value, root / number, *setting)
@@ -77,10 +72,7 @@ def write(columns: dict[str, list[Row]], settings: Settings, out: Path) -> None:
 
 def markdown(columns: dict[str, list[Row]], settings: Settings) -> str:
     """The table as Markdown; the best of a setting that trains the network stands in bold."""
-    lines = [
-        f"| test accuracy in % | {' | '.join(columns)} | seconds a run | MiB |",
-        f"| --- |{' --- |' * (len(columns) + 2)}",
-    ]
+    lines = []
     best = {
         name: max((row.mean for row in rows if row.workdirs), default=np.nan)
         for name, rows in columns.items()
@@ -94,11 +86,12 @@ def markdown(columns: dict[str, list[Row]], settings: Settings) -> str:
         cells = [f"**{cell}**" if bold else cell for cell, bold in zip(cells, is_best, strict=True)]
         cells.append(_median([value for row in rows for value in row.seconds]))
         cells.append(_median([value / 2**20 for row in rows for value in row.peak_memory_bytes]))
-        lines.append(f"| {markdown_text(rows[0].name)} | {' | '.join(cells)} |")
+        lines.append([markdown_text(rows[0].name), *cells])
     workdirs = [
         Workdir(Path(one)) for rows in columns.values() for row in rows for one in row.workdirs
     ]
-    lines += [
+    text = [
+        *markdown_table(["test accuracy in %", *columns, "seconds a run", "MiB"], lines),
         "",
         f"Mean ± standard deviation over seeds {', '.join(SEEDS.value)}. Networks "
         f"({settings.network}, {settings.epochs} epochs): mean of the last five epochs; "
@@ -107,7 +100,7 @@ def markdown(columns: dict[str, list[Row]], settings: Settings) -> str:
         "side by side on a shared processor. "
         f"`{command('scripts/digits_table.py')}`, {runs_made_by(workdirs)}",
     ]
-    return "\n".join(lines) + "\n"
+    return "\n".join(text) + "\n"
 
 
 def _median(values: Sequence[float]) -> str:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from gdw_tf import cli
 from gdw_tf.data.figures import check_matplotlib
+from gdw_tf.results import markdown_table, markdown_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -78,19 +79,18 @@ def read(title: str, table: str, network: str, setting: str | None = None) -> Pa
 def markdown(panels: list[Panel]) -> str:
     """The table: a row a method, for each setting its accuracy and its cost."""
     names = list(dict.fromkeys(name for panel in panels for name in panel.accuracies))
-    lines = [
-        f"| | {' | '.join(f'{panel.title} | cost' for panel in panels)} |",
-        f"| --- |{' --- |' * (2 * len(panels))}",
-    ]
+    head = ["", *(column for panel in panels for column in (panel.title, "cost"))]
+    rows = []
     for name in names:
-        cells = [
-            f"{panel.accuracies[name]:.1f} | {panel.costs[name]:.2f}"
+        pairs = (
+            (f"{panel.accuracies[name]:.1f}", f"{panel.costs[name]:.2f}")
             if name in panel.accuracies
-            else " | "
+            else ("", "")
             for panel in panels
-        ]
-        lines.append(f"| `{name}` | {' | '.join(cells)} |")
-    lines += [
+        )
+        rows.append([f"`{markdown_text(name)}`", *(cell for pair in pairs for cell in pair)])
+    lines = [
+        *markdown_table(head, rows),
         "",
         "Test accuracy in %, and the time of a step over that of stock Keras's `fit`. Made by "
         "`python scripts/meta_choices.py` from the tables beside it, which say what they were made "

@@ -5,11 +5,13 @@ Usage: python scripts/reproduce.py --table=cifar_noise --protocol=reduced [--dat
        python scripts/reproduce.py --table= --workdir=docs/results
 
 Tables: cifar_noise, cifar_longtail, cifar_n, digits. A setting is a flag file of flags/ (a line of
-flags for the digits); of each, --methods are run with each seed, and at CIFAR-10 uniform 40 % GDW
-without its constraint, the paper's ablation. Protocols: full, the paper's (ResNet-32, 80 epochs,
-all images), and reduced, for a processor without an accelerator: ResNet-20, 5,000 training images
-without augmentation, 30 epochs; the digits have one protocol. Backends: fit trains with
-`gdw_tf.train`, portable with `gdw_tf.portable` on the device that JAX has.
+flags for the digits); of each, --methods (by default ce, ce_early_stopping, clean_only, mw_net, gdw
+and gdw:memory=0.7) are run with each seed, and at CIFAR-10 uniform 40 % GDW without its constraint,
+the paper's ablation. Protocols: full, the paper's (ResNet-32, 80 epochs, all images), and reduced,
+for a processor without an accelerator: ResNet-20, 5,000 training images without augmentation, 30
+epochs; the digits have one protocol. Backends: fit trains with `gdw_tf.train`, portable with
+`gdw_tf.portable` on the device that JAX has.
+
 
 Runs stand in --workdir (by default runs/reproduce), below PROTOCOL/SETTING/; what is complete is
 not run again. docs/results.md (--out=FILE) is then written anew from all that stands there and
@@ -34,19 +36,17 @@ from digits_settings import DIGITS
 from gdw_tf import cli, files, train_flags
 from gdw_tf.checks import check_file
 from gdw_tf.child_programs import ChildPrograms
-from gdw_tf.compare import JOBS, METHODS, SEEDS
 from gdw_tf.comparison import (
     EARLY_STOPPING,
     SUPPORT_VECTOR_MACHINES,
     Comparison,
     Contender,
     Run,
-    early_stopping_accuracy,
-    markdown_text,
-    percent,
     train_all,
 )
+from gdw_tf.comparison_flags import JOBS, METHODS, SEEDS, methods_or
 from gdw_tf.portable.export import check_portable
+from gdw_tf.results import early_stopping_accuracy, markdown_table, markdown_text, percent
 from gdw_tf.settings import differences, flag_lines, settings_of_lines
 from gdw_tf.workdir import Workdir
 
@@ -163,7 +163,7 @@ def planned(root: Path) -> list[Run]:
     for folder in dict.fromkeys(ONLY.value or settings):
         table, setting = settings[folder]
         protocol = "full" if table == "digits" else PROTOCOL.value
-        names = METHODS.value if METHODS.present else [*ROWS, *setting.methods]
+        names = methods_or([*ROWS, *setting.methods])
         assignments = (*setting.assignments(), *PROTOCOLS[protocol])
         fixed = {"method", "seed", *(one.partition("=")[0] for one in assignments)}
         if given := sorted(name for name in fixed if flags.FLAGS[name].present):
@@ -322,20 +322,17 @@ def table(columns: Mapping[Setting, Sequence[Result]]) -> list[str]:
         {one.method for one in runs},
         key=lambda method: (order.index(method) if method in order else len(order), method),
     )
-    lines = [
-        f"| | {' | '.join(map(_title, columns, columns.values()))} | seconds a step |",
-        f"| --- |{' --- |' * (len(columns) + 1)}",
-    ]
+    rows = []
     for method in methods:
-        cells = [_cell(method, ones) for ones in columns.values()]
-        cells.append(_seconds_per_step([one for one in runs if one.method == method]))
-        lines.append(f"| {markdown_text(method)} | {' | '.join(cells)} |")
+        seconds = _seconds_per_step([one for one in runs if one.method == method])
+        cells = (_cell(method, ones) for ones in columns.values())
+        rows.append([markdown_text(method), *cells, seconds])
     if any(setting.published for setting in columns):
-        cells = [setting.published for setting in columns]
-        lines.append(f"| *published, full protocol* | {' | '.join(cells)} | |")
+        published = (setting.published for setting in columns)
+        rows.append(["*published, full protocol*", *published, ""])
     epochs = sorted({one.summary["epochs"] for one in runs})
     return [
-        *lines,
+        *markdown_table(["", *map(_title, columns, columns.values()), "seconds a step"], rows),
         "",
         f"- epochs: {', '.join(map(str, epochs))}",
         f"- made by: {'; '.join(sorted({one.made_by for one in runs}))}",

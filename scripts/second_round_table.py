@@ -2,9 +2,11 @@
 
 Usage: python scripts/second_round_table.py [--seeds=0,1,2] [--jobs=2] [--out=docs/audit]
 
-Digits with 50 clean images, uniform 60 % and flip 40 %, with and without dropout: what a user
-gets from `gdw_tf.audit --apply=suggested` and the command that it prints. Beside it plain training
-on right labels, the most that better labels can give.
+Digits with 50 clean images, uniform 60 % and flip 40 %, with and without dropout, and --methods (by
+default gdw:pair_memory=0.99:meta_weight=0.1): what a user gets from `gdw_tf.audit
+--apply=suggested` and the command that it prints. Beside it plain training on right labels, the
+most that better labels can give.
+
 
 Everything is kept under --workdir (by default runs/second_round_table), and what is there is not
 made again. --out gets second_round.md.
@@ -21,18 +23,10 @@ from digits_settings import DIGITS
 
 from gdw_tf import cli, train_flags
 from gdw_tf.audit.tables import LabelFiles
-from gdw_tf.compare import JOBS, METHODS, SEEDS
-from gdw_tf.comparison import (
-    WITHOUT_RUNS,
-    Comparison,
-    Run,
-    accuracy_of,
-    markdown_text,
-    percent,
-    runs_made_by,
-    train_all_or_fail,
-)
+from gdw_tf.comparison import WITHOUT_RUNS, Comparison, Run, accuracy_of, train_all_or_fail
+from gdw_tf.comparison_flags import JOBS, METHODS, SEEDS, methods_or
 from gdw_tf.provenance import command
+from gdw_tf.results import markdown_table, markdown_text, percent, runs_made_by
 from gdw_tf.settings import on_other_data
 from gdw_tf.workdir import Workdir
 
@@ -71,7 +65,7 @@ def main(argv: list[str]) -> None:
     """Runs what is missing and writes the table."""
     with cli.user_errors():
         cli.check_all_flags(argv)
-        names = METHODS.value if METHODS.present else CONTENDERS
+        names = methods_or(CONTENDERS)
         root = Path(train_flags.WORKDIR.value or "runs/second_round_table")
         first = {
             setting: Comparison.plan(
@@ -91,11 +85,9 @@ def main(argv: list[str]) -> None:
     trainings += [again for again, _ in second.values()]
     train_all_or_fail(trainings, JOBS.value)
 
-    lines = [
-        "| setting | method | first round | labels that are right | second round | plain training "
-        "on right labels |",
-        "| --- | --- | --- | --- | --- | --- |",
-    ]
+    head = ["setting", "method", "first round", "labels that are right", "second round"]
+    head += ["plain training on right labels"]
+    rows = []
     for setting, plan in first.items():
         ceiling = accuracy_of(ceilings[setting.network].trainings)
         for contender, runs in zip(plan.contenders, plan.runs, strict=True):
@@ -111,8 +103,9 @@ def main(argv: list[str]) -> None:
                 accuracy_of(runs),
             ]
             cells += [f"{before}, then {after}", again, ceiling]
-            lines.append(f"| {' | '.join(cells)} |")
-    lines += [
+            rows.append(cells)
+    lines = [
+        *markdown_table(head, rows),
         "",
         f"In %; mean ± standard deviation over seeds {', '.join(SEEDS.value)}; accuracies are "
         f"means of the last five epochs. `{command('scripts/second_round_table.py')}`, "

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from gdw_tf import methods
-from gdw_tf.comparison import Row, row_of
 from gdw_tf.report.runs import ReportedRun
+from gdw_tf.results import Row, row_of
 from gdw_tf.settings import Settings, resolve
 from gdw_tf.summary import LAST_EPOCHS
 

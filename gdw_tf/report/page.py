@@ -8,13 +8,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from gdw_tf.comparison import costs, percent
 from gdw_tf.provenance import made_by
 from gdw_tf.report import palette, svg
 from gdw_tf.report.charts import per_class
 from gdw_tf.report.figures import Figure
 from gdw_tf.report.groups import Group
 from gdw_tf.report.runs import ReportedRun
+from gdw_tf.results import costs, percent
 from gdw_tf.summary import LAST_EPOCHS
 
 _TABLE, _CLASSES, _RUNS = "table", "per_class", "runs"

@@ -8,16 +8,9 @@ import pytest
 from sklearn.svm import SVC
 
 from gdw_tf import train_flags
-from gdw_tf.comparison import (
-    Comparison,
-    Contender,
-    Row,
-    early_stopping_accuracy,
-    markdown_text,
-    percent,
-    write_csv,
-)
+from gdw_tf.comparison import Comparison, Contender
 from gdw_tf.data import load, prepare
+from gdw_tf.results import Row, early_stopping_accuracy, markdown_text, percent, write_csv
 from gdw_tf.workdir import Workdir
 
 from .conftest import SHORT, run
