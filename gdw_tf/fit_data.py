@@ -38,6 +38,66 @@ class Arrays(NamedTuple):
 Data = Arrays | tf.data.Dataset
 
 
+class FitData(NamedTuple):
+    """All data that `fit` is given, read and checked as far as they can be before the training.
+
+    Attributes:
+        training: the training data.
+        meta: the meta set, or `None`.
+        validation: the validation data; `None` where there are none, or nothing is known of them.
+        meta_data: the meta set as Keras evaluates it.
+        validation_data: the validation data as Keras evaluates them.
+    """
+
+    training: Data
+    meta: Data | None
+    validation: Data | None
+    meta_data: Any
+    validation_data: Any
+
+
+def read_all(
+    x: Any,
+    y: Any,
+    sample_weight: Any,
+    meta_data: Any,
+    validation_data: Any,
+    *,
+    is_meta_evaluated: bool,
+    batch_size: int | None,
+    meta_batch_size: int | None,
+    validation_split: float,
+    steps_per_epoch: int | None,
+    validation_steps: int | None,
+) -> FitData:
+    """Reads the data of `Method.fit`, whose arguments are explained there.
+
+    With `is_meta_evaluated` the meta set is not trained on: one pass of it is evaluated.
+
+    Raises:
+        TypeError: as `read`.
+        ValueError: as `read`; data that do not fit together, or the numbers beside them.
+    """
+    training = read(x, y, sample_weight, name="the training data")
+    if validation_split and validation_data is None:
+        training, validation_data = split_validation(training, validation_split)
+    check_has_end(training, "the training data", "steps_per_epoch", steps_per_epoch)
+    check_batch_size(training, "batch_size", batch_size)
+    meta = None if meta_data is None else read_pair(meta_data, name="meta_data")
+    check_functions(x, training, meta_data, None if is_meta_evaluated else meta)
+    if meta is not None:
+        check_batch_size(meta, "meta_batch_size", meta_batch_size)
+        if is_meta_evaluated:
+            check_no_index(meta, "meta_data")
+            check_has_end(meta, "meta_data")
+    validation = read_validation(validation_data, validation_steps)
+    return FitData(
+        *(training, meta, validation),
+        _for_keras(meta, meta_data),
+        _for_keras(validation, validation_data),
+    )
+
+
 def read(x: Any, y: Any = None, sample_weight: Any = None, *, name: str) -> Data:
     """Reads data as `fit` takes it.
 
@@ -165,18 +225,6 @@ def read_validation(data: Any, steps: int | None) -> Data | None:
     check_has_end(data, name, "validation_steps", steps)
     check_no_index(data, name)
     return data
-
-
-def for_keras(data: Data | None, given: Any) -> Any:
-    """What Keras evaluates: arrays as they were read, which it may not take as they were given.
-
-    Args:
-        data: what `read_pair` returned, or `None`.
-        given: what it was given: answered where that is no arrays.
-    """
-    if not isinstance(data, Arrays):
-        return given
-    return tuple(part for part in data if part is not None)
 
 
 def check_has_end(
@@ -422,6 +470,13 @@ def check_classes(
         missing = sorted(set(range(num_classes)) - set(indices["meta"].tolist()))
         if missing:
             warnings.warn(f"No example of class {missing} in the meta set.", stacklevel=3)
+
+
+def _for_keras(data: Data | None, given: Any) -> Any:
+    """Arrays as they were read (as they were given Keras may not take them), or data as given."""
+    if not isinstance(data, Arrays):
+        return given
+    return tuple(part for part in data if part is not None)
 
 
 def _check_input(array: np.ndarray, name: str) -> None:

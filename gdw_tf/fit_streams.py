@@ -19,7 +19,6 @@ import keras
 import tensorflow as tf
 
 from gdw_tf.batch import Batch
-from gdw_tf.checks import check_number
 from gdw_tf.data.orders import fold, shuffled_pass, stream_key
 from gdw_tf.data.pipeline import gather_batches
 from gdw_tf.fit_data import Arrays, Data, check_has_end, is_endless
@@ -78,10 +77,6 @@ def training_batches(
     Returns:
         The data set; or passes over the arrays from that step on, without end, where
         `steps_per_epoch` is given; else the whole pass in which that step lies.
-
-    Raises:
-        TypeError: class weights that are no dict of numbers.
-        ValueError: a class weight for no class, or out of its range.
     """
     if isinstance(data, Arrays):
         batch_size = batch_size or DEFAULT_BATCH_SIZE
@@ -229,19 +224,6 @@ def _with_checked_index(batches: tf.data.Dataset, num_examples: int) -> tf.data.
 def _with_class_weight(
     batches: tf.data.Dataset, class_weight: Mapping[int, float], num_classes: int
 ) -> tf.data.Dataset:
-    if not isinstance(class_weight, Mapping):
-        raise TypeError(
-            "class_weight must be a dict of a factor for each class. Received: class_weight="
-            f"{class_weight!r}; allowed: such as {{0: 1.0, 1: 2.5}}."
-        )
-    unknown = [label for label in class_weight if label not in range(num_classes)]
-    if unknown:
-        raise ValueError(
-            f"class_weight names a class that there is not. Received: {unknown}; "
-            f"allowed: 0 to {num_classes - 1}."
-        )
-    for label, factor in class_weight.items():
-        check_number(f"class_weight[{label}]", factor, 0.0)
     factors = tf.constant(
         [class_weight.get(label, 1.0) for label in range(num_classes)], keras.config.floatx()
     )

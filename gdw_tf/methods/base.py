@@ -33,7 +33,7 @@ from gdw_tf.batch import (
 )
 from gdw_tf.callbacks import MetaEvaluation, ReportProgress
 from gdw_tf.checks import check_boolean, check_integer
-from gdw_tf.fit_arguments import check_fit_arguments
+from gdw_tf.fit_arguments import check_class_weight, check_fit_arguments
 from gdw_tf.keras_distribution import has_workers, of_all_workers
 from gdw_tf.labels import named_labels, one_hot_labels
 from gdw_tf.lookahead import ForwardPass, in_full_precision
@@ -404,10 +404,10 @@ class Method(WatchedModel):
         Raises:
             TypeError: data of another kind; labels that are neither integers nor one-hot.
             ValueError: the model is not compiled or ends in softmax; lengths, shapes or labels
-                that do not fit; empty data; no `meta_data` for a method that needs them, or
-                endless ones to be evaluated; numbers out of their range; a `RollBack` beside
-                `on_non_finite="skip"`. Labels in a `tf.data.Dataset` are found to be no classes
-                when their batch is drawn.
+                that do not fit; empty data; data without an end where no number of steps says
+                what a pass is; no `meta_data` for a method that needs them; numbers out of their
+                range; a `RollBack` beside `on_non_finite="skip"`. Labels in a `tf.data.Dataset` are
+                found to be no classes when their batch is drawn.
             FloatingPointError: a step is not finite, see `compile`; the epoch, the step, both
                 counted from 1, and the quantity are named.
 
@@ -432,36 +432,34 @@ class Method(WatchedModel):
             callbacks=callbacks,
             **kwargs,
         )
-        training = fit_data.read(x, y, sample_weight, name="the training data")
-        if validation_split and validation_data is None:
-            training, validation_data = fit_data.split_validation(training, validation_split)
-        meta = None if meta_data is None else fit_data.read_pair(meta_data, name="meta_data")
-        fit_data.check_functions(x, training, meta_data, meta if self.needs_meta_set else None)
-        fit_data.check_has_end(training, "the training data", "steps_per_epoch", steps_per_epoch)
-        fit_data.check_batch_size(training, "batch_size", batch_size)
-        if meta is not None:
-            fit_data.check_batch_size(meta, "meta_batch_size", meta_batch_size)
-        validation = fit_data.read_validation(validation_data, kwargs.get("validation_steps"))
+        given = fit_data.read_all(
+            *(x, y, sample_weight, meta_data, validation_data),
+            is_meta_evaluated=not self.needs_meta_set,
+            batch_size=batch_size,
+            meta_batch_size=meta_batch_size,
+            validation_split=validation_split,
+            steps_per_epoch=steps_per_epoch,
+            validation_steps=kwargs.get("validation_steps"),
+        )
+        training, meta = given.training, given.meta
         with self.distribute_strategy.scope():
             num_classes = self._prepare(
-                training, {"meta_data": meta, "validation_data": validation}
+                training, {"meta_data": meta, "validation_data": given.validation}
             )
-        fit_data.check_classes(training, meta, validation, num_classes)
+        fit_data.check_classes(training, meta, given.validation, num_classes)
+        check_class_weight(class_weight, num_classes)
+        callbacks = [*watch, *callbacks]
         if meta is not None and self.needs_meta_set:
             fit_data.warn_of_overlap(training, meta)
-        callbacks = [*watch, *callbacks]
-        if meta is not None and not self.needs_meta_set:
-            fit_data.check_no_index(meta, "meta_data")
-            fit_data.check_has_end(meta, "meta_data")
-            evaluated = fit_data.for_keras(meta, meta_data)
-            evaluated = of_all_workers(self.distribute_strategy, evaluated)
+        elif meta is not None:
+            evaluated = of_all_workers(self.distribute_strategy, given.meta_data)
             callbacks, meta = [MetaEvaluation(evaluated, callbacks), *callbacks], None
         if self._needs_index(num_classes):
             num_examples = fit_data.number_of_examples(training, num_examples)
             with self.distribute_strategy.scope():
                 self._make_memories(num_examples, num_classes)
         arguments = {
-            "validation_data": validation_data,
+            "validation_data": given.validation_data,
             "validation_batch_size": validation_batch_size or batch_size,
             "steps_per_epoch": steps_per_epoch,
             "callbacks": callbacks,
@@ -499,9 +497,7 @@ class Method(WatchedModel):
             batches = pairs(training, meta)
         arguments |= {
             "callbacks": [ReportProgress(self.progress), *callbacks],
-            "validation_data": of_all_workers(
-                self.distribute_strategy, fit_data.for_keras(validation, validation_data)
-            ),
+            "validation_data": of_all_workers(self.distribute_strategy, given.validation_data),
         }
         with named_labels():
             history = super().fit(
