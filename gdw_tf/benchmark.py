@@ -21,7 +21,6 @@ import concurrent.futures
 import dataclasses
 import json
 import multiprocessing
-import resource
 import shlex
 import sys
 import time
@@ -35,7 +34,7 @@ import tensorflow as tf
 from absl import flags
 from tensorflow.python.framework.ops import get_stats_for_node_def
 
-from gdw_tf import cli, data, experiment, train_flags
+from gdw_tf import cli, data, experiment, memory, train_flags
 from gdw_tf.batch_normalization import BatchNormalization
 from gdw_tf.comparison import WITHOUT_RUNS, Contender
 from gdw_tf.comparison_flags import METHODS, methods_or
@@ -60,7 +59,6 @@ PLOT = cli.define_path("plot", None, "Picture to write.")
 
 WARM_UP = 3  # steps that are not timed: the first is traced, the next ones find their memory
 MEMORY_STEPS = 5
-MEMORY_UNIT = 1 if sys.platform == "darwin" else 1024
 MATRIX_SIDE = 2048
 PRODUCTS = ("Conv", "Depthwise", "MatMul", "BatchMatMul")
 """How the names of TensorFlow's convolutions and matrix products begin."""
@@ -384,7 +382,7 @@ def _peak_memory_here(case: Case, platform: Platform) -> int:
     step = Step(case, platform)
     for _ in range(MEMORY_STEPS):
         step.seconds()
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * MEMORY_UNIT
+    return memory.peak_memory()
 
 
 def markdown(rows: Sequence[Row], rounds: int, platform: Platform, classes: int) -> str:

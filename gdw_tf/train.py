@@ -13,7 +13,6 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-import resource
 import shlex
 import sys
 import time
@@ -39,12 +38,12 @@ from gdw_tf.checkpoints import Checkpoint
 from gdw_tf.data import describe
 from gdw_tf.data.noise import TABLE_CLASSES, matrix_text
 from gdw_tf.fitting import fit_round
+from gdw_tf.memory import peak_memory
 from gdw_tf.methods import Method
 from gdw_tf.rounds import Round, rounds
 from gdw_tf.settings import Settings, flag_line, flag_lines
 from gdw_tf.workdir import Workdir
 
-_MEMORY_UNIT = 1 if sys.platform == "darwin" else 1024  # bytes, of what the system says
 _LARGEST_RECORD = 2**30
 
 
@@ -188,7 +187,7 @@ def _finish(
     once = {  # what is known of the training alone
         "made_by": provenance.made_by(),
         "seconds": seconds,
-        "peak_memory_bytes": _MEMORY_UNIT * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
+        "peak_memory_bytes": peak_memory(),
     }
     if initial_epoch == settings.epochs and workdir.summary.exists():  # nothing was trained
         once = json.loads(workdir.summary.read_text())

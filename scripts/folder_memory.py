@@ -2,7 +2,7 @@
 
 Usage: python scripts/folder_memory.py [--images=20000,200000] [--out=FILE.md]
 
-For each number, makes a folder of so many small training images, all different, in a temporary
+For each number, makes a folder of this many small training images, all different, in a temporary
 directory, trains GDW on it for a few steps with `python -m gdw_tf.train`, and prints the peak of
 that program's resident memory and its seconds, which go into looking at every file. What memory
 grows by, the paths and labels, is named in bytes an image; as equal runs differ by some 15 MiB,
@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import io
 import json
-import platform
 import subprocess
 import sys
 import tempfile
@@ -21,12 +20,14 @@ from pathlib import Path
 
 import numpy as np
 import PIL.Image
-from absl import app, flags
+from absl import flags
 
-import gdw_tf
+from gdw_tf import cli
+from gdw_tf.checks import check_file
+from gdw_tf.provenance import made_by
+from gdw_tf.results import markdown_table
 
 IMAGES = flags.DEFINE_list("images", ["20000", "200000"], "Numbers of training images, rising.")
-OUT = flags.DEFINE_string("out", None, "Also write the table to this file.")
 
 CLASSES = 10
 CLEAN = 10 * CLASSES  # meta images, and as many test images
@@ -73,34 +74,36 @@ def measure(images: int) -> tuple[int, float]:
 
 def table(sizes: list[int]) -> str:
     """The table as Markdown, with what it was made by."""
-    lines = ["| training images | peak memory, MiB | seconds |", "| --- | --- | --- |"]
-    peaks = []
+    peaks, rows = [], []
     for images in sizes:
         peak, seconds = measure(images)
         peaks.append(peak)
-        lines.append(f"| {images:,} | {peak / 2**20:,.0f} | {seconds:,.0f} |")
-        print(lines[-1], file=sys.stderr, flush=True)
+        rows.append([f"{images:,}", f"{peak / 2**20:,.0f}", f"{seconds:,.0f}"])
+        print(*rows[-1], file=sys.stderr, flush=True)
+    lines = markdown_table(["training images", "peak memory, MiB", "seconds"], rows)
     if len(sizes) > 1:
         growth = (peaks[-1] - peaks[0]) / (sizes[-1] - sizes[0])
         lines += ["", f"Growth: {growth:,.0f} bytes an image."]
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False
-    ).stdout.strip()
-    lines += [
-        "",
-        f"`python -m gdw_tf.train {' '.join(TRAINING)}`, JPEG files of 32 x 32 pixels, "
-        f"{platform.machine()} CPU, gdw_tf {gdw_tf.__version__}, commit {commit or 'unknown'}.",
-    ]
+    said = f"`python -m gdw_tf.train {' '.join(TRAINING)}`, JPEG files of 32 x 32 pixels"
+    lines += ["", f"{said}, {made_by()}"]
     return "\n".join(lines)
 
 
 def main(argv: list[str]) -> None:
-    """Prints the table."""
+    """Prints the table, and writes it where there is an --out."""
+    with cli.user_errors():
+        cli.check_all_flags(argv)
+        if not IMAGES.value or not all(one.isdecimal() and int(one) for one in IMAGES.value):
+            raise ValueError(
+                f"images must be numbers from 1. Received: images={','.join(IMAGES.value)}"
+            )
+        if cli.OUT.value:
+            check_file("out", Path(cli.OUT.value))
     text = table([int(images) for images in IMAGES.value])
     print(text)
-    if OUT.value:
-        Path(OUT.value).write_text(text + "\n")
+    if cli.OUT.value:
+        Path(cli.OUT.value).write_text(text + "\n")
 
 
 if __name__ == "__main__":
-    app.run(main)
+    cli.run(main, doc=__doc__, groups={"Memory": [IMAGES, cli.OUT]})

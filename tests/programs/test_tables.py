@@ -65,6 +65,7 @@ def test_a_table_of_no_trainings_is_made(tmp_path):
         ("audit_table", ["--methods=gdw,svc"], "training methods here. Received: svc"),
         ("second_round_table", ["--methods=ce_early_stopping"], "Received: ce_early_stopping"),
         ("checks_table", ["--checks=0"], "numbers from 1. Received: 0"),
+        ("folder_memory", ["--images=200,few"], "numbers from 1. Received: images=200,few"),
         ("keep_runs", [], "Name both directories. Received: workdir=None, out=None"),
     ],
 )

@@ -23,10 +23,10 @@ import numpy as np
 
 from gdw_tf.checks import check_labels, is_printable
 from gdw_tf.data.images import resize
-from gdw_tf.data.memory import physical_memory
 from gdw_tf.data.sources.files import check_every_class
 from gdw_tf.data.sources.source import Source
 from gdw_tf.data.statistics import channel_statistics
+from gdw_tf.memory import physical_memory
 
 # What NumPy and zipfile may answer to a file that is damaged, encrypted, or made to do harm.
 _DAMAGED = (

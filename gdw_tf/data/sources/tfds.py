@@ -20,10 +20,10 @@ import tensorflow as tf
 
 from gdw_tf.data.class_draws import draw_per_class
 from gdw_tf.data.images import resize
-from gdw_tf.data.memory import physical_memory
 from gdw_tf.data.random import generator
 from gdw_tf.data.sources.source import Source
 from gdw_tf.data.statistics import channel_statistics
+from gdw_tf.memory import physical_memory
 
 MEMORY_SHARE = 4
 """The decoded images may take one part in so many of the machine's memory: they are copied."""
