@@ -34,7 +34,7 @@ import tensorflow as tf
 from absl import flags
 from tensorflow.python.framework.ops import get_stats_for_node_def
 
-from gdw_tf import cli, data, experiment, memory, train_flags
+from gdw_tf import cli, copies, data, experiment, memory, train_flags
 from gdw_tf.batch_normalization import BatchNormalization
 from gdw_tf.comparison import WITHOUT_RUNS, Contender
 from gdw_tf.comparison_flags import METHODS, methods_or
@@ -335,7 +335,7 @@ def stock(classifier: keras.Model, settings: Settings) -> keras.Model:
             kind = keras.layers.BatchNormalization
         return kind.from_config(layer.get_config())
 
-    model = keras.models.clone_model(classifier, clone_function=keras_layer, recursive=True)
+    model = copies.clone(classifier, keras_layer, recursive=True)
     model.compile(
         keras.optimizers.SGD(settings.learning_rate, settings.momentum),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -26,19 +25,20 @@ class _NotAClassifier(ValueError):
     """What is wrong with a classifier whatever its inputs are."""
 
 
-def check_not_softmax(classifier: keras.Model) -> None:
+def check_ends_in_logits(classifier: keras.Model, name: str = "classifier") -> None:
     """Raises an error for a model whose last layer is seen to be a softmax, or a sigmoid.
 
     Args:
         classifier: a Keras model; one whose layers cannot be read passes, and `check_answers`
             judges it by its answers.
+        name: how an error calls it.
 
     Raises:
         TypeError: not a Keras model.
         ValueError: the last layer ends in softmax or sigmoid.
     """
     if not isinstance(classifier, keras.Model):
-        raise TypeError(f"classifier must be a keras.Model. Received: {type(classifier).__name__}")
+        raise TypeError(f"{name} must be a keras.Model. Received: {type(classifier).__name__}")
     activation = _OF_PROBABILITIES.get(_output_activation(classifier))
     if activation:
         raise ValueError(
@@ -172,74 +172,6 @@ def with_features(classifier: keras.Model) -> keras.Model:
     return keras.Model(_inputs(classifier), [features, answer])
 
 
-SCOPES = ("all", "last_stage", "head")
-"""Names of parts of a classifier, from the whole of it to its last layer."""
-
-
-def check_scope(scope: object) -> str:
-    """Returns the name of a part of a classifier, or a regular expression for one.
-
-    Raises:
-        TypeError: it is not a string.
-        ValueError: it is neither a name nor a regular expression, or it is empty.
-    """
-    allowed = f"{', '.join(SCOPES)}, or one that the paths of variables are searched for"
-    if not isinstance(scope, str):
-        raise TypeError(
-            f"virtual_scope must be a string. Received: virtual_scope={scope!r}; allowed: "
-            f"{allowed}."
-        )
-    try:
-        re.compile(scope)
-    except re.error as error:
-        reason = f" ({error})"
-    else:
-        reason = ""
-    if reason or not scope:
-        raise ValueError(
-            f"virtual_scope is no regular expression{reason}. Received: virtual_scope={scope}; "
-            f"allowed: {allowed}."
-        )
-    return scope
-
-
-def variables_in_scope(classifier: keras.Model, scope: str) -> list[keras.Variable]:
-    """Gives the trainable variables of a part of a classifier.
-
-    Args:
-        classifier: a built Keras model.
-        scope: `"all"`; `"head"`, the last layer with weights; `"last_stage"`, the layers whose
-            images have the last height and width, and those behind them, for a model that is a
-            graph of layers; or a regular expression, searched for in each variable's path,
-            such as `"stage3|logits"`.
-
-    Returns:
-        The variables, in their order; at least one, unless all are frozen.
-
-    Raises:
-        ValueError: the part has none.
-    """
-    variables = classifier.trainable_variables
-    if not variables:
-        return []
-    if scope == "head":
-        head = variables[-1].path.rpartition("/")[0]
-        chosen = [v for v in variables if v.path.rpartition("/")[0] == head]
-    elif scope == "last_stage":
-        in_stage = {id(v) for layer in _last_stage(classifier) for v in layer.trainable_variables}
-        chosen = [v for v in variables if id(v) in in_stage]
-    elif scope == "all":
-        chosen = list(variables)
-    else:
-        chosen = [v for v in variables if re.search(scope, v.path)]
-    if not chosen:
-        raise ValueError(
-            f"virtual_scope leaves no weights to move. Received: virtual_scope={scope}; the "
-            f"classifier's weights: {', '.join(v.path for v in variables[:3])}, ..."
-        )
-    return chosen
-
-
 def synchronize_normalization(classifier: keras.Model) -> None:
     """Makes batch normalisation take its statistics over all replicas of a strategy.
 
@@ -247,7 +179,7 @@ def synchronize_normalization(classifier: keras.Model) -> None:
         classifier: a model that is a graph of layers; its `keras.layers.BatchNormalization` layers,
             those of nested models too, get `synchronized=True`.
     """
-    for layer in _layers_in_order(classifier):
+    for layer in layers_in_order(classifier):
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.synchronized = True
 
@@ -278,31 +210,10 @@ def _only(tensors: list[keras.KerasTensor] | None) -> keras.KerasTensor | None:
     return tensors[0] if tensors and len(tensors) == 1 else None
 
 
-def _last_stage(classifier: keras.Model) -> list[keras.Layer]:
-    """The layers whose images are as small as the last ones, and those behind all images."""
-    layers = list(_layers_in_order(classifier))
-    sizes = [_output_size(layer) for layer in layers]
-    of_images = [number for number, size in enumerate(sizes) if size]
-    if not of_images:
-        return []
-    last = of_images[-1]
-    return [
-        layer
-        for number, layer in enumerate(layers)
-        if sizes[number] == sizes[last] or number > last
-    ]
-
-
-def _layers_in_order(model: keras.Model) -> Iterator[keras.Layer]:
+def layers_in_order(model: keras.Model) -> Iterator[keras.Layer]:
     """The layers of a graph of layers, those of nested models in their place."""
     for layer in model.layers:
-        yield from _layers_in_order(layer) if isinstance(layer, keras.Model) else [layer]
-
-
-def _output_size(layer: keras.Layer) -> tuple[int, int] | None:
-    """Height and width of a layer's output; `None` where it is no image."""
-    shape = getattr(getattr(layer, "output", None), "shape", ())
-    return tuple(shape[1:3]) if len(shape) == 4 else None
+        yield from layers_in_order(layer) if isinstance(layer, keras.Model) else [layer]
 
 
 def _output_activation(model: keras.Model) -> Callable | None:

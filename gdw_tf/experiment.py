@@ -17,6 +17,7 @@ import tensorflow as tf
 from gdw_tf import classifiers, data, losses, methods, networks
 from gdw_tf.data.noise import read_matrix
 from gdw_tf.data.prepare import warn_of_missing_classes
+from gdw_tf.data.scan import Scan
 from gdw_tf.data.verified import read_verified, with_verified
 from gdw_tf.methods import Method
 from gdw_tf.methods.meta import MetaMethod
@@ -50,6 +51,11 @@ def load_source(settings: Settings, **locations: Any) -> data.Source:
             f"{MIN_SIDE} and more."
         )
     return source
+
+
+def scan(settings: Settings, source: data.Source) -> Scan:
+    """Looks at the images of a data set once; see `gdw_tf.data.scan`."""
+    return data.scan(source, max_unreadable=settings.max_unreadable, allow_leak=settings.allow_leak)
 
 
 def prepare_data(settings: Settings, source: data.Source) -> data.NoisyData:

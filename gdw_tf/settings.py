@@ -17,11 +17,11 @@ import numpy as np
 
 from gdw_tf import data, losses, methods, networks
 from gdw_tf.checks import check_boolean
-from gdw_tf.classifiers import check_scope
 from gdw_tf.data import imbalance
 from gdw_tf.data.meta_split import KINDS as META_KINDS
 from gdw_tf.data.noise import KINDS, KINDS_WITHOUT_RATE
 from gdw_tf.meta_losses import META_LOSSES
+from gdw_tf.virtual_scope import check_scope
 
 _CIFAR = {
     "noise": "uniform",

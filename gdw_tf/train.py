@@ -227,9 +227,7 @@ def _unreadable(settings: Settings, source: data.Source, workdir: Workdir) -> di
         return known
     if isinstance(source.x_train, data.ImageFiles):
         print(f"reading {len(source.x_train)} training image files once", flush=True)
-    found = data.scan(
-        source, max_unreadable=settings.max_unreadable, allow_leak=settings.allow_leak
-    )
+    found = experiment.scan(settings, source)
     if found.unreadable:
         print(
             f"{len(found.unreadable)} of {found.files} image files cannot be read and are left out"

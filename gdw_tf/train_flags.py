@@ -11,12 +11,12 @@ from typing import Any
 from absl import flags
 
 from gdw_tf import cli, data, finite, losses, methods, networks
-from gdw_tf.classifiers import SCOPES
 from gdw_tf.data.meta_split import KINDS as META_KINDS
 from gdw_tf.data.noise import KINDS
 from gdw_tf.meta_losses import META_LOSSES
 from gdw_tf.settings import DEFAULTS, PRECISIONS, Settings, flag_line, resolve
 from gdw_tf.strategies import STRATEGIES
+from gdw_tf.virtual_scope import SCOPES
 
 
 def _by_dataset(name: str) -> str:

@@ -7,15 +7,14 @@ import tensorflow as tf
 from keras import layers
 
 from gdw_tf.classifiers import (
-    SCOPES,
     answers_are_known,
     check_answers,
+    check_ends_in_logits,
     check_inputs,
-    check_not_softmax,
     number_of_classes,
-    variables_in_scope,
     with_features,
 )
+from gdw_tf.virtual_scope import SCOPES, variables_in_scope
 
 
 def sequential(*body) -> keras.Model:
@@ -70,14 +69,14 @@ def test_a_softmax_that_can_be_seen_is_an_error(make):
 
     assert not answers_are_known(classifier)
     with pytest.raises(ValueError, match=rf"^The classifier must .* '{classifier.name}', which"):
-        check_not_softmax(classifier)
+        check_ends_in_logits(classifier)
 
 
 @of(LOGITS)
 def test_a_linear_last_layer_is_known_to_answer_logits(make):
     classifier = make()
 
-    check_not_softmax(classifier)
+    check_ends_in_logits(classifier)
     assert answers_are_known(classifier)
 
 
@@ -85,7 +84,7 @@ def test_a_linear_last_layer_is_known_to_answer_logits(make):
 def test_where_the_end_cannot_be_read_the_answers_have_to_be_seen(make):
     classifier = make()
 
-    check_not_softmax(classifier)
+    check_ends_in_logits(classifier)
     assert not answers_are_known(classifier)
 
 
@@ -93,7 +92,7 @@ def test_where_the_end_cannot_be_read_the_answers_have_to_be_seen(make):
 def test_what_is_no_keras_model_is_an_error(thing):
     message = f"must be a keras.Model. Received: {type(thing).__name__}$"
     with pytest.raises(TypeError, match=message):
-        check_not_softmax(thing)
+        check_ends_in_logits(thing)
 
 
 def test_answers_that_are_probabilities_are_an_error():

@@ -37,9 +37,7 @@ def main(argv: list[str]) -> None:
                 "clean, noisy."
             )
         source = experiment.load_source(settings, **train_flags.locations())
-        found = data.scan(
-            source, max_unreadable=settings.max_unreadable, allow_leak=settings.allow_leak
-        )
+        found = experiment.scan(settings, source)
         source = data.without(source, found.unreadable)
         noisy = experiment.prepare_data(settings, source)
         streams = experiment.batch_streams(settings, source, noisy, initial_epoch=0)

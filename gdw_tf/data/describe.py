@@ -33,9 +33,7 @@ def main(argv: list[str]) -> None:
             check_directory("out", out)
         settings = train_flags.settings_from_flags()
         source = experiment.load_source(settings, **train_flags.locations())
-        found = data.scan(
-            source, max_unreadable=settings.max_unreadable, allow_leak=settings.allow_leak
-        )
+        found = experiment.scan(settings, source)
         noisy = experiment.prepare_data(settings, data.without(source, found.unreadable))
         if out:
             out.mkdir(parents=True, exist_ok=True)

@@ -97,7 +97,7 @@ class Method(WatchedModel):
         dtype: Any = None,
     ) -> None:
         super().__init__(name=name, dtype=dtype)
-        classifiers.check_not_softmax(classifier)
+        classifiers.check_ends_in_logits(classifier)
         self.classifier = classifier
         self.seed = (
             random.randrange(2**31) if seed is None else check_integer("seed", seed, 0, 2**63 - 1)

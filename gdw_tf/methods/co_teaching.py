@@ -97,7 +97,7 @@ class CoTeaching(Method):
         self.forget_rate = forget_rate
         self.gradual_share = gradual_share
         self.peer = _clone(classifier) if peer is None else peer
-        classifiers.check_not_softmax(self.peer)
+        classifiers.check_ends_in_logits(self.peer, "peer")
 
     @property
     def networks(self) -> list[keras.Model]:

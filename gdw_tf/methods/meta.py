@@ -39,7 +39,7 @@ from typing import Any, NamedTuple
 import keras
 import tensorflow as tf
 
-from gdw_tf import classifiers, finite, loss_scale, replicas
+from gdw_tf import finite, loss_scale, replicas
 from gdw_tf.batch import Batch, accuracy, mean_over_batch
 from gdw_tf.checks import check_integer, check_number
 from gdw_tf.class_gradients import ClassGradients, class_gradients
@@ -47,6 +47,7 @@ from gdw_tf.lookahead import ForwardPass, virtual_logits, virtual_weights
 from gdw_tf.meta_losses import META_LOSSES, check_meta_loss
 from gdw_tf.methods.base import META_LOGS, Method
 from gdw_tf.optimizers import CoupledAdam
+from gdw_tf.virtual_scope import check_scope, variables_in_scope
 
 
 class MetaStep(NamedTuple):
@@ -83,7 +84,7 @@ class MetaMethod(Method):
         virtual_lr: alpha of the virtual step; by default the optimizer's current rate. To be
             given with an optimizer whose rate is not that of a gradient-descent step (Adam).
         virtual_scope: the weights that move in the virtual step: `"all"` (default), `"last_stage"`,
-            `"head"`, or a regular expression, see `gdw_tf.classifiers.variables_in_scope`.
+            `"head"`, or a regular expression, see `gdw_tf.virtual_scope.variables_in_scope`.
         meta_every: k: a meta gradient in every k-th step; default 1.
         meta_loss: L, by its name in `gdw_tf.meta_losses`: `"cross_entropy"` (default), or `"mae"`
             for a meta set with wrong labels in it.
@@ -132,9 +133,9 @@ class MetaMethod(Method):
         if virtual_lr is not None:
             check_number("virtual_lr", virtual_lr, 0.0, exclusive=True)
         self.virtual_lr = virtual_lr
-        self.virtual_scope = classifiers.check_scope(virtual_scope)
+        self.virtual_scope = check_scope(virtual_scope)
         if classifier.built:  # of others it is found out with the first batch
-            classifiers.variables_in_scope(classifier, virtual_scope)
+            variables_in_scope(classifier, virtual_scope)
         self.meta_every = check_integer("meta_every", meta_every, 1)
         self.meta_loss = check_meta_loss(meta_loss)
         check_number("meta_weight", meta_weight, 0.0)
@@ -220,7 +221,7 @@ class MetaMethod(Method):
         """Takes steps 2 to 7."""
         outer_variables = self.outer_variables
         outer_values = [variable.value for variable in outer_variables]
-        moving = classifiers.variables_in_scope(self.classifier, self.virtual_scope)
+        moving = variables_in_scope(self.classifier, self.virtual_scope)
         scale = None if self.meta_loss_scale is None else self.meta_loss_scale.value
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(outer_values)

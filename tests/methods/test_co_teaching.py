@@ -169,6 +169,11 @@ class WithoutConfig(keras.Model):
         return self.dense(inputs)
 
 
+def test_a_peer_must_answer_logits_too():
+    with pytest.raises(TypeError, match="peer must be a keras.Model. Received: str"):
+        gdw_tf.CoTeaching(linear(), peer="linear")
+
+
 def test_a_classifier_that_cannot_be_cloned_needs_a_peer():
     with pytest.raises(ValueError, match="cannot be cloned; give a second network as peer"):
         gdw_tf.CoTeaching(WithoutConfig(CLASSES))

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 import gdw_tf
-from gdw_tf import classifiers
+from gdw_tf.virtual_scope import variables_in_scope
 
 from . import examples
 from .meta_loss import Experiment, first_stage, slopes
@@ -131,7 +131,7 @@ def images():
     ],
 )
 def test_parts_of_a_classifier_by_name(scope, layers):
-    chosen = classifiers.variables_in_scope(images(), scope)
+    chosen = variables_in_scope(images(), scope)
     assert [v.path.split("/")[-2] for v in chosen] == [name for name in layers for _ in range(2)]
 
 
