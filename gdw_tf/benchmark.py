@@ -223,10 +223,10 @@ def settings_of(name: str, *assignments: str) -> Settings:
 
 
 def check_size(case: Case) -> None:
-    """Checks that a training batch is one of so many images.
+    """Checks that the training set fills a batch.
 
     Raises:
-        ValueError: the settings leave less of them.
+        ValueError: the settings leave fewer images.
     """
     settings = case.settings
     noisy = experiment.prepare_data(settings, random_source(settings, case.classes))

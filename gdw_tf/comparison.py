@@ -272,7 +272,7 @@ def _planned(contender: Contender, seed: str, root: Path, assignments: Sequence[
 
 
 def train_all(runs: Sequence[Run], jobs: int) -> list[str]:
-    """Trains what is not complete, so many at a time.
+    """Trains what is not complete, `jobs` at a time.
 
     A signal to stop (`gdw_tf.interruption`) is passed on to the trainings under way; when they have
     kept what they have, the program ends with exit code 128 and the signal's number.

@@ -198,7 +198,7 @@ def training_stream(
     A batch has all parts of `gdw_tf.batch.Batch`, the index of its examples among them. With the
     context of one of several workers, the stream is that worker's parts of the batches.
     """
-    # An epoch of so many steps need not be a whole pass over the training set.
+    # An epoch of a given number of steps need not be a whole pass over the training set.
     steps_per_pass = -(-len(noisy.y_train) // settings.batch_size)
     passes, steps_into_pass = divmod(
         initial_epoch * steps_per_epoch(settings, noisy) + initial_step, steps_per_pass

@@ -1,7 +1,7 @@
 """Numbers that are not finite: found in the step that they come up in, and kept out of the state.
 
 A step looks at each of its quantities (`Method.quantities`, in the order in which they are
-computed) by one sum of all its numbers, which is infinite or none at all where one of them is. (So
+computed) by one sum of all its numbers, which is infinite or NaN where one of them is. (So
 it is where the sum itself leaves the range of its dtype; numbers of 1e38 are as good as lost.) The
 answers are summed over the replicas: all of them find the same.
 
@@ -23,7 +23,7 @@ POLICIES = ("stop", "skip")
 
 
 def is_lost(tensors: Sequence[tf.Tensor | keras.Variable]) -> tf.Tensor:
-    """Whether a number of the tensors is infinite or none at all, on this replica.
+    """Whether a number of the tensors is infinite or NaN, on this replica.
 
     Args:
         tensors: of any shapes and dtypes; there may be none. Integers are never lost.

@@ -98,8 +98,9 @@ def _callbacks(
             profile_batch=train_flags.profiled_steps(),
         ),
         callbacks.EpochLog(workdir.metrics),
-        *(callbacks.WeightCurve(workdir.weight_curve),) * isinstance(model, WeightNetMethod),
     ]
+    if isinstance(model, WeightNetMethod):
+        of_the_chief.append(callbacks.WeightCurve(workdir.weight_curve))
     accuracies = [float(row["val_accuracy"]) for row in workdir.rows()] if is_chief else []
     # Several workers cannot agree on a step after which all stop: a signal ends them at once.
     waits = train_flags.STRATEGY.value != "multi_worker"

@@ -117,7 +117,7 @@ def _predictions(
 
 
 def _in_channels(image: np.ndarray, channels: int) -> np.ndarray:
-    """An image of three colours as one of so many channels: itself, or in grey."""
+    """An image of three colours with the channels asked for: itself, or in grey."""
     if channels == 3:
         return image
     return np.rint(image @ np.array(_GREY))[..., np.newaxis].astype(np.uint8)

@@ -299,7 +299,7 @@ class _Range(NamedTuple):
 
 
 _LARGEST = 2**31 - 1
-"""Of counts: no run has more epochs, or takes so many examples a batch."""
+"""Of counts: no run has more epochs, or more examples a batch."""
 _COUNT = _Range(
     f"at least 1, up to {_LARGEST}", numbers.Integral, lambda value: 1 <= value <= _LARGEST
 )

@@ -87,7 +87,13 @@ def main(argv: list[str]) -> None:
                 for part in rounds(settings, run.source, run.noisy, run.model, workdir, *begun):
                     _announce_round(settings, part)
                     fit_round(
-                        *(run.model, settings, run.source, workdir, part, metrics, interruption),
+                        run.model,
+                        settings,
+                        run.source,
+                        workdir,
+                        part,
+                        metrics,
+                        interruption,
                         is_chief=run.is_chief,
                     )
             if run.is_chief:

@@ -273,7 +273,7 @@ GROUPS = {
             f"Weights that move in the virtual step: {', '.join(SCOPES)}, or a regular expression "
             "of their paths.",
         ),
-        flags.DEFINE_integer("meta_every", 1, "A meta gradient in every so many steps."),
+        flags.DEFINE_integer("meta_every", 1, "Take a meta gradient in every k-th step only."),
         flags.DEFINE_string(
             "meta_loss",
             "cross_entropy",

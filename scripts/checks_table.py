@@ -2,8 +2,9 @@
 
 Usage: python scripts/checks_table.py [--seeds=0,1,2] [--checks=50,100,200] [--out=docs/audit]
 
-Digits with 60 % uniform noise and 50 clean images. A run of GDW is audited; a person who knows
-the truth verifies so many examples, and GDW is trained anew with `--meta_add`. Whom to verify:
+Digits with 60 % uniform noise and 50 clean images. A run of GDW is audited; a person who knows the
+truth verifies some examples (--checks says how many), and GDW is trained anew with `--meta_add`.
+Whom to verify:
 
     next         the smallest margins of the mean probabilities, class by class: what --next names
     suspicious   the surest wrong labels, class by class

@@ -62,7 +62,7 @@ def make_tree(root: Path, images: int) -> None:
 
 
 def measure(images: int) -> tuple[int, float]:
-    """Trains on so many images; returns the peak of resident memory in bytes, and the seconds."""
+    """Trains on this many images; returns the peak of resident memory in bytes, and the seconds."""
     with tempfile.TemporaryDirectory() as folder:
         make_tree(Path(folder, "images"), images)
         command = [sys.executable, "-m", "gdw_tf.train", *TRAINING]

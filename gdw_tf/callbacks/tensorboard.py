@@ -24,7 +24,7 @@ from gdw_tf.data import NoisyData
 from gdw_tf.data.images import ImageFiles, Images
 
 MOST_NUMBERS = 2_000_000
-"""Of larger training sets so many weights are looked at, those of evenly spaced examples."""
+"""Of larger training sets this many weights are looked at, of evenly spaced examples."""
 EXAMPLES = 8
 _CELL = 8  # pixels of a pair of classes, where there is room
 _LARGEST_IMAGE = 1024

@@ -3,7 +3,7 @@
 Usage: python -m gdw_tf.data.benchmark [--steps=500] [--train_steps=100] [flags of gdw_tf.train]
 
 Draws pairs of a training and a meta batch, augmented, as training with the same flags would, and
-prints the images a second of both together. With --train_steps, trains for so many steps after
+prints the images a second of both together. With --train_steps, trains for this many steps after
 that, and prints the share of their time that went by until the next pair was there.
 """
 

@@ -312,7 +312,7 @@ class Method(WatchedModel):
             loss: left out; the loss is the cross-entropy on the logits. A Keras
                 cross-entropy with `from_logits=True` is accepted.
             on_non_finite: what `fit` does with a step of which a loss, a gradient or a weight is
-                infinite or none at all: `"stop"` (default) ends with an error, before any callback
+                infinite or NaN: `"stop"` (default) ends with an error, before any callback
                 of `fit` sees the step; `"skip"` leaves the model, its optimizers and its metrics as
                 they were before the step, warns, and goes on, unless an epoch has no other steps.
                 To go back to a checkpoint, see `gdw_tf.callbacks.RollBack`. (An overflow that a

@@ -56,7 +56,7 @@ from gdw_tf.methods.outer_step import OuterStep
 from gdw_tf.methods.weighting import WeightNetMethod
 
 DEVIATIONS = 4.0
-"""So many standard deviations from zero a sum of steps must be to be no work of chance."""
+"""A sum of steps within this many standard deviations of zero counts as chance."""
 
 
 @keras.saving.register_keras_serializable("gdw_tf")

@@ -230,7 +230,7 @@ def _evaluated(noisy: data.NoisyData, model: Method) -> dict[str, str]:
 
 
 def _sizes(counts: Iterable[int], batch_size: int) -> list[int]:
-    """The sizes of the batches that so many examples are cut into."""
+    """The sizes of the batches that a number of examples is cut into."""
     sizes = {batch_size if count >= batch_size else 0 for count in counts}
     return sorted((sizes | {count % batch_size for count in counts}) - {0})
 

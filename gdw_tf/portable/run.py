@@ -485,7 +485,7 @@ def main() -> None:
     parser.add_argument("directory", nargs="?", type=Path, default=here, metavar="DIR")
     parser.add_argument("--out", type=Path, help="directory to write; by default DIR")
     parser.add_argument("--images", type=Path, help="file of images; by default DIR/images.npz")
-    parser.add_argument("--until", type=int, help="stop after so many epochs in all")
+    parser.add_argument("--until", type=int, help="stop after this many epochs in all")
     arguments = parser.parse_args()
     if arguments.until is not None and arguments.until < 1:
         parser.error(

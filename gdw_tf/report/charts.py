@@ -19,7 +19,7 @@ CLEAN, WRONG, ALL = "right labels", "wrong labels", "all labels"
 TRUE, OTHERS = "true class behind a wrong label", "other classes"
 BINS = 40
 LONG_TAIL = 1.5
-"""Classes are of different sizes if the largest is so many times the smallest."""
+"""Classes differ in size if the largest is at least this many times the smallest."""
 LARGEST_MATRIX = 100
 """Classes of a matrix that can be looked at."""
 _CURVES = 5

@@ -146,7 +146,7 @@ class Figure:
 
 
 def ticks(low: float, high: float, most: int = 6) -> np.ndarray:
-    """Round numbers from `low` to `high`, at most so many, at least two.
+    """Round numbers from `low` to `high`, at most `most`, at least two.
 
     Args:
         low: the lower end.

@@ -19,7 +19,7 @@ _HEIGHT, _TOP, _BOTTOM, _LEFT = 228, 10, 40, 44
 _LETTER = 6.6
 """About the width of a letter."""
 NAMED_CLASSES, CELLS_WITH_VALUES = 20, 12
-"""Up to so many classes their names, or the values of their pairs, are written."""
+"""Up to this many classes, their names, or the values of their pairs, are written."""
 
 
 def draw(panel: Panel, key: str) -> str:

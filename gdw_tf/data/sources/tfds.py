@@ -26,7 +26,7 @@ from gdw_tf.data.statistics import channel_statistics
 from gdw_tf.memory import physical_memory
 
 MEMORY_SHARE = 4
-"""The decoded images may take one part in so many of the machine's memory: they are copied."""
+"""The decoded images may take 1 / MEMORY_SHARE of the machine's memory: they are copied."""
 
 
 def prepared_builder(
