@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -14,17 +15,24 @@ import gdw_tf
 from gdw_tf.model_files import load_method
 
 
-@pytest.fixture
-def saved(tmp_path) -> Path:
-    """A model as a training saves it."""
+@pytest.fixture(scope="module")
+def written(tmp_path_factory) -> Path:
+    """A model as a training saves it, for all tests."""
     keras.utils.set_random_seed(0)
     inputs = keras.Input((4,))
     model = gdw_tf.GDW(keras.Model(inputs, keras.layers.Dense(3, name="logits")(inputs)), seed=0)
     model.compile()
     x, y = np.ones((6, 4), np.float32), np.arange(6) % 3
     model.fit(x, y, meta_data=(2 * x, y), verbose=0)
-    model.save(tmp_path / "model.keras")
-    return tmp_path / "model.keras"
+    path = tmp_path_factory.mktemp("saved") / "model.keras"
+    model.save(path)
+    return path
+
+
+@pytest.fixture
+def saved(written, tmp_path) -> Path:
+    """A copy of it, to be changed."""
+    return Path(shutil.copy(written, tmp_path))
 
 
 def rewrite(path: Path, change: Callable[[dict[str, bytes]], None]) -> None:

@@ -22,8 +22,10 @@ BATCHES = (tf.constant(X[:32]), tf.constant(Y[:32])), tuple(map(tf.constant, MET
 
 def weights_after_training(method: str, **compile_arguments: Any) -> list[np.ndarray]:
     model = examples.compiled(method, **compile_arguments)
+    before = model.classifier.get_weights()
     # Static shapes: XLA compiles one step, not one for every size of a batch.
     model.fit(X, Y, meta_data=META, batch_size=16, meta_batch_size=9, verbose=0)
+    assert any(map(np.any, map(np.subtract, model.classifier.get_weights(), before)))
     return [np.asarray(variable) for variable in model.trainable_variables]
 
 

@@ -19,7 +19,7 @@ META = examples.arrays(9, seed=1)
 
 
 def fit(x, meta_data, *, method="gdw", **model):
-    compiled = examples.compiled(method, **model)
+    compiled = examples.compiled(method, **{"run_eagerly": True, **model})
     return compiled.fit(x, Y, meta_data=meta_data, verbose=0, steps_per_epoch=1)
 
 
@@ -103,7 +103,7 @@ def test_validation_data_may_be_a_list_or_a_sequence_of_keras():
             return META
 
     for validation_data in (list(META), Batches()):
-        model = examples.compiled("gdw")
+        model = examples.compiled("gdw", run_eagerly=True)
         model.fit(X, Y, meta_data=META, validation_data=validation_data, verbose=0)
         assert "val_loss" in model.history.history
 

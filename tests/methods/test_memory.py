@@ -16,9 +16,11 @@ META = examples.arrays(6, seed=1)
 VISITS = [[0, 5, 7], [3, 5, 11], [5, 0, 2], [7, 11, 3]]
 
 
-def model_with_memory(memory=0.7, *, remembers=None, **options):
+def model_with_memory(memory=0.7, *, remembers=None, run_eagerly=True, **options):
     options |= {"memory": memory}
-    model = examples.compiled("gdw", options=options, optimizer=gdw_tf.CoupledSGD(0.3))
+    model = examples.compiled(
+        "gdw", options=options, optimizer=gdw_tf.CoupledSGD(0.3), run_eagerly=run_eagerly
+    )
     if remembers is not None:
         model.fit(X, Y, meta_data=META, epochs=0)
     return model
@@ -69,7 +71,7 @@ def with_index(weight=False):
 
 @pytest.mark.parametrize("weight", [False, True])
 def test_a_data_set_with_an_index_is_remembered_as_arrays_are(weight):
-    models = [model_with_memory(), model_with_memory()]
+    models = [model_with_memory(run_eagerly=weight) for _ in range(2)]
     models[0].fit(X, Y, shuffle=False, batch_size=4, meta_data=META, epochs=2, verbose=0)
     models[1].fit(
         with_index(weight),
