@@ -70,7 +70,7 @@ def check_number(
     if not isinstance(value, numbers.Real) or isinstance(value, bool):
         raise TypeError(f"{name} must be a number. Received: {name}={value!r}; allowed: {allowed}.")
     if not (
-        math.isfinite(value)
+        -math.inf < value < math.inf
         and (value > minimum if exclusive else value >= minimum)
         and (maximum is None or value <= maximum)
         and (below is None or value < below)

@@ -116,6 +116,13 @@ def check_inputs(classifier: keras.Model, input_spec: Any, name: str) -> int:
     Raises:
         ValueError: it does not; strings where its inputs are numbers, or the other way round.
     """
+    names = _inputs(classifier) if getattr(classifier, "inputs", None) else None
+    are_dicts = isinstance(names, Mapping) and isinstance(input_spec, Mapping)
+    if are_dicts and set(names) != set(input_spec):  # which Keras takes in the order of the names
+        raise ValueError(
+            f"{name}: the inputs do not fit the classifier. Received: "
+            f"{', '.join(map(str, input_spec))}; allowed: {', '.join(map(str, names))}."
+        )
     specs = tf.nest.flatten(_for_inputs(classifier, input_spec))
     for spec, tensor in zip(specs, getattr(classifier, "inputs", None) or (), strict=False):
         if (spec.dtype == tf.string) != (tensor.dtype == "string"):
@@ -198,9 +205,7 @@ def _for_inputs(classifier: keras.Model, input_spec: Any) -> Any:
     if not tensors or not isinstance(input_spec, Mapping):
         return input_spec
     inputs = _inputs(classifier)
-    if isinstance(inputs, Mapping):
-        return {name: input_spec[name] for name in inputs if name in input_spec}
-    if any(tensor.name not in input_spec for tensor in tensors):
+    if isinstance(inputs, Mapping) or any(tensor.name not in input_spec for tensor in tensors):
         return input_spec
     return keras.tree.map_structure(lambda tensor: input_spec[tensor.name], inputs)
 

@@ -329,6 +329,14 @@ def input_spec(data: Data) -> Any:
     return data.element_spec[0]
 
 
+def labels_like(data: Data) -> tf.Tensor:
+    """A label in the form and dtype of the data's, (1,), (1, 1) or (1, C)."""
+    if isinstance(data, Arrays):
+        return tf.convert_to_tensor(data.labels[:1])
+    spec = data.element_spec[1]
+    return tf.zeros([1, *spec.shape[1:]], spec.dtype)
+
+
 def number_of_examples(data: Data, given: int | None) -> int:
     """Tells how many training examples there are to be remembered, by their index.
 
@@ -473,10 +481,13 @@ def check_classes(
 
 
 def _for_keras(data: Data | None, given: Any) -> Any:
-    """Arrays as they were read (as they were given Keras may not take them), or data as given."""
+    """Data as they were given, but for lists of labels and weights, which Keras does not take."""
     if not isinstance(data, Arrays):
         return given
-    return tuple(part for part in data if part is not None)
+    inputs, *others = given
+    return inputs, *(
+        one if one is None or hasattr(one, "__array__") else np.asarray(one) for one in others
+    )
 
 
 def _check_input(array: np.ndarray, name: str) -> None:

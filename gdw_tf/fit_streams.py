@@ -6,8 +6,9 @@ long as it takes. For a method that remembers something of every example, a trai
 four parts, the last the number of each example in the training set (`gdw_tf.batch`).
 
 The order of arrays is a function of the model's seed and of the number of training steps that it
-has taken, which is saved with it: a model that is saved, loaded and trained on sees the same
-batches as one that was never interrupted. The order of a `tf.data.Dataset` is its own.
+has taken, which is saved with it: a model that is saved after an epoch, loaded and trained on sees
+the same batches as one that was never interrupted. (An epoch of one pass begins with its first
+batch, wherever the model was saved.) The order of a `tf.data.Dataset` is its own.
 """
 
 from __future__ import annotations

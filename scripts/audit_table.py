@@ -11,7 +11,6 @@ of its three scores that rank best, which only who knows the truth can choose; a
 examples among the folds, at the number of epochs that classifies these best and by the score that
 then ranks best, by the truth again.
 
-
 Everything is kept under --workdir (by default runs/audit_table), and what is there is not made
 again. --out gets table.md and table.csv, anew after every setting.
 """

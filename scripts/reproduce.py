@@ -12,7 +12,6 @@ for a processor without an accelerator: ResNet-20, 5,000 training images without
 epochs; the digits have one protocol. Backends: fit trains with `gdw_tf.train`, portable with
 `gdw_tf.portable` on the device that JAX has.
 
-
 Runs stand in --workdir (by default runs/reproduce), below PROTOCOL/SETTING/; what is complete is
 not run again. docs/results.md (--out=FILE) is then written anew from all that stands there and
 nothing else; runs with settings beside those of their protocol have tables of their own. With

@@ -7,7 +7,6 @@ default gdw:pair_memory=0.99:meta_weight=0.1): what a user gets from `gdw_tf.aud
 --apply=suggested` and the command that it prints. Beside it plain training on right labels, the
 most that better labels can give.
 
-
 Everything is kept under --workdir (by default runs/second_round_table), and what is there is not
 made again. --out gets second_round.md.
 """

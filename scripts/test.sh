@@ -11,7 +11,8 @@ cd "$repository"
 "$environment_python" -m ruff format --check
 # Checkpoints are brought to the disk, for which tests wait long where it is slow.
 room="$(df --output=avail -k /dev/shm 2>/dev/null | tail -n 1 || true)"
-if [[ "$room" =~ ^[0-9]+$ ]] && ((room > 4 * 1024 * 1024)); then
+options="$(findmnt --noheadings --output OPTIONS --target /dev/shm 2>/dev/null || echo noexec)"
+if [[ "$room" =~ ^[0-9]+$ ]] && ((room > 8 * 1024 * 1024)) && [[ "$options" != *noexec* ]]; then
   export PYTEST_DEBUG_TEMPROOT="${PYTEST_DEBUG_TEMPROOT:-/dev/shm}"
 fi
 # A process a core; a file's tests stay together, for they share what is costly to make.

@@ -6,18 +6,28 @@ import keras
 import pytest
 
 # What takes longest goes first, so that no process is left alone with it at the end.
-LONGEST = (
-    *("test_replicas.py", "test_reproduce.py", "test_portable.py", "test_fit.py", "test_saving.py"),
-    *(
-        "test_train.py",
-        "test_failures.py",
-        "test_non_finite.py",
-        "test_serving.py",
-        "test_tables.py",
-    ),
-    *("test_multi_worker.py", "test_examples.py", "test_report.py", "test_audit.py"),
-    *("test_audit.py", "test_compare.py", "test_faults.py", "test_resuming.py"),
-)
+LONGEST = [
+    f"test_{name}.py"
+    for name in (
+        "replicas",
+        "reproduce",
+        "portable",
+        "fit",
+        "saving",
+        "train",
+        "failures",
+        "non_finite",
+        "serving",
+        "tables",
+        "multi_worker",
+        "examples",
+        "report",
+        "audit",
+        "compare",
+        "faults",
+        "resuming",
+    )
+]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

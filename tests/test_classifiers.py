@@ -146,6 +146,16 @@ def test_what_a_dict_holds_is_for_the_inputs_of_these_names():
         check_inputs(classifier, {"title": text, "age": unused}, "the data")
 
 
+def test_a_dict_for_a_classifier_of_a_dict_has_its_names():
+    inputs = {name: keras.Input((2,), name=name) for name in ("left", "right")}
+    classifier = keras.Model(inputs, layers.Dense(3)(layers.Concatenate()(list(inputs.values()))))
+    spec = {name: tf.TensorSpec((None, 2), tf.float32) for name in ("left", "right")}
+
+    assert check_inputs(classifier, spec, "the data") == 3
+    with pytest.raises(ValueError, match="Received: an_id, left, right; allowed: left, right"):
+        check_inputs(classifier, {"an_id": spec["left"], **spec}, "the data")
+
+
 def test_all_of_a_classifier_that_is_frozen_is_in_no_scope():
     classifier = keras.Sequential([keras.Input((4,)), layers.Dense(3)])
     classifier.trainable = False

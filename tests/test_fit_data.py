@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 from gdw_tf import fit_data, fit_streams
+from gdw_tf.fit_arguments import check_class_weight
 from gdw_tf.fit_data import Arrays
 
 X, Y = np.arange(20, dtype=np.float32).reshape(10, 2), np.arange(10) % 3
@@ -228,8 +229,9 @@ def test_class_weights_multiply_sample_weights(
 
 
 def test_a_class_weight_for_no_class_is_refused():
+    check_class_weight({0: 1.0, 2: 2.0}, 3)
     with pytest.raises(ValueError, match=r"Received: \[3\]; allowed: 0 to 2"):
-        training_batches(read(X, Y), class_weight={0: 1.0, 3: 2.0})
+        check_class_weight({0: 1.0, 3: 2.0}, 3)
 
 
 @pytest.mark.parametrize(

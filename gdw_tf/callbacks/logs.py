@@ -43,6 +43,9 @@ class MetaEvaluation(keras.callbacks.Callback):
         meta_data: a `tf.data.Dataset` of one pass of batches, or arrays `(x, y[, weights])`.
         callbacks: those of `fit`; one of them that swaps averaged weights in for an evaluation does
             so for this one, too.
+
+    Raises:
+        ValueError: the data set has no end.
     """
 
     def __init__(
@@ -51,6 +54,13 @@ class MetaEvaluation(keras.callbacks.Callback):
         callbacks: Sequence[keras.callbacks.Callback] = (),
     ) -> None:
         super().__init__()
+        if (
+            isinstance(meta_data, tf.data.Dataset)
+            and meta_data.cardinality() == tf.data.INFINITE_CARDINALITY
+        ):
+            raise ValueError(
+                "meta_data must have an end to be evaluated. Received: a repeated tf.data.Dataset"
+            )
         self.meta_data = meta_data
         self.swaps = [one for one in callbacks if isinstance(one, keras.callbacks.SwapEMAWeights)]
 
@@ -63,7 +73,8 @@ class MetaEvaluation(keras.callbacks.Callback):
             rest[0] if rest else None,
             sample_weight=rest[1] if len(rest) > 1 else None,
             verbose=0,
-            callbacks=self.swaps,
+            # A list would be told that it is another training's.
+            callbacks=keras.callbacks.CallbackList(self.swaps, model=self.model, **self.params),
             return_dict=True,
         )
         logs.update({f"meta_{name}": value for name, value in results.items()})

@@ -448,6 +448,8 @@ class Method(WatchedModel):
             )
         fit_data.check_classes(training, meta, given.validation, num_classes)
         check_class_weight(class_weight, num_classes)
+        if self.on_non_finite == "skip":
+            self.build_metrics(fit_data.labels_like(training), num_classes)
         callbacks = [*watch, *callbacks]
         if meta is not None and self.needs_meta_set:
             fit_data.warn_of_overlap(training, meta)
@@ -667,7 +669,8 @@ class Method(WatchedModel):
 
 def _of_any_labels(metric: Any) -> Any:
     """A metric as `compile` takes it, the accuracy by its name as one for labels of any form."""
-    return Accuracy(metric) if metric in ("accuracy", "acc") else metric
+    is_accuracy = isinstance(metric, str) and metric.lower() in ("accuracy", "acc")
+    return Accuracy(metric) if is_accuracy else metric
 
 
 def _check_loss(loss: Any) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from gdw_tf.batch import training_batch
 from gdw_tf.labels import in_form_of
 from gdw_tf.methods.ce import CE
 
@@ -45,5 +46,6 @@ class CleanOnly(CE):
 
 def on_meta_batch(data: tuple[Any, Any]) -> tuple[Any, tuple[()]]:
     """Puts the meta batch of a pair in the training batch's place, its labels in the same form."""
-    training, (inputs, labels, *rest) = data
-    return (inputs, in_form_of(labels, training[1]), *rest), ()
+    given = training_batch(data).labels
+    inputs, labels, *rest = data[1]
+    return (inputs, in_form_of(labels, given), *rest), ()

@@ -100,12 +100,17 @@ class LabelNetMethod(LabelMethod):
         """The label net's variables."""
         return self.label_net.trainable_variables
 
+    def before_training(self, *data: Any, **arguments: Any) -> None:
+        """Makes the copy one of the classifier as it is given, in the first training."""
+        super().before_training(*data, **arguments)
+        if not int(self.steps_taken.numpy()):
+            self.warmed_up.set_weights(self.classifier.get_weights())
+
     def training_gradient(
         self, forward: ForwardPass, batch: Batch, meta_batch: Batch | None
     ) -> dict[str, tf.Tensor]:
         """Finds u(phi'); `batch.inputs` are from here on the features and logits."""
-        is_first_step = self.steps_taken.value == 0
-        tf.cond(self._in_warm_up() | is_first_step, self._follow_classifier, tf.no_op)
+        tf.cond(self._in_warm_up(), self._follow_classifier, tf.no_op)
         seen = tuple(map(in_full_precision, self.features_and_logits(batch.inputs)))
         return super().training_gradient(forward, batch._replace(inputs=seen), meta_batch)
 

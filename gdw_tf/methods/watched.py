@@ -54,6 +54,20 @@ class WatchedModel(RecordedModel):
         """
         raise NotImplementedError(f"{type(self).__name__} must define step_and_logs.")
 
+    def build_metrics(self, labels: tf.Tensor, num_classes: int) -> None:
+        """Makes the variables of the metrics, so that the first step can be undone like any other.
+
+        Keras makes them with the first batch; of several replicas it does so before the training.
+
+        Args:
+            labels: labels of any number of examples, in the form that the training has.
+            num_classes: C.
+        """
+        if self.distribute_strategy.num_replicas_in_sync == 1:
+            logits = tf.zeros((len(labels), num_classes), keras.config.floatx())
+            self.compute_metrics(None, labels, logits)
+            self.reset_metrics()
+
     def train_step(self, data: tuple[Any, Any]) -> dict[str, tf.Tensor]:
         """Takes one training step and updates the metrics; called by `fit`."""
         batch = training_batch(data)
@@ -67,19 +81,9 @@ class WatchedModel(RecordedModel):
         step, logs = self.step_and_logs(data)
         is_finite = self._note_and_record(batch, step)
         finite.restore_unless(is_finite, state, before)
-        self._reset_new_metrics_unless(is_finite, state)
         if memory is not None:
             self.write_memory(batch, tf.where(is_finite, self.read_memory(batch), memory))
         return self.metrics_as_logs()
-
-    def _reset_new_metrics_unless(self, condition: tf.Tensor, known: list[keras.Variable]) -> None:
-        """Forgets a step in metrics that got their variables in it, unless the condition holds."""
-        known = {id(variable) for variable in known}
-        for metric in self.metrics:
-            if any(id(variable) not in known for variable in metric.variables):
-                after = finite.values(metric.variables)
-                metric.reset_state()
-                finite.restore_unless(~condition, metric.variables, after)
 
     def _note_and_record(self, batch: Batch, step: dict[str, tf.Tensor]) -> tf.Tensor:
         """Notes a step, records it if it is finite, and answers whether it is, a scalar."""

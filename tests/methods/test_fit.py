@@ -538,6 +538,17 @@ def test_labels_are_of_any_integer_dtype(dtype):
     assert_equal_weights(other, trained("gdw"))
 
 
+def test_text_as_tensors_is_evaluated():
+    inputs = keras.Input((), dtype="string")
+    hashed = keras.layers.Hashing(16, output_mode="one_hot")(inputs)
+    model = gdw_tf.CE(keras.Model(inputs, keras.layers.Dense(CLASSES)(hashed)))
+    model.compile(run_eagerly=True)
+    words = tf.constant(["one", "two", "three"])
+    data = (words, np.arange(3))
+    logs = model.fit(*data, meta_data=data, validation_data=data, verbose=0).history
+    assert logs["meta_loss"] == pytest.approx(logs["val_loss"])
+
+
 def test_labels_are_lists_wherever_they_are_given():
     x_meta, y_meta = META
     model = trained(
@@ -559,6 +570,16 @@ def test_averaged_weights_are_evaluated_on_the_meta_set_as_on_validation_data():
     logs = model.fit(X, Y, callbacks=callbacks, **arguments).history
     assert logs["meta_loss"] == pytest.approx(logs["val_loss"], rel=1e-6)
     assert abs(raw[-1] - logs["meta_loss"][-1]) > 1e-3
+
+
+def test_an_evaluated_meta_set_leaves_averaged_weights_alone():
+    models = []
+    for meta_data in (META, None):
+        optimizer = keras.optimizers.SGD(0.5, use_ema=True, ema_momentum=0.9)
+        swap = {"callbacks": [keras.callbacks.SwapEMAWeights(swap_on_epoch=True)]}
+        model = {"optimizer": optimizer}
+        models.append(trained("ce", meta_data=meta_data, epochs=3, model=model, **swap))
+    assert_equal_weights(*models)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -613,7 +634,7 @@ def test_a_mistake_in_the_training_data_is_told_in_one_line(method, error, messa
 
 
 @pytest.mark.parametrize("on_non_finite", ["stop", "skip"])
-@pytest.mark.parametrize("method", ["gdw", "insw"])
+@pytest.mark.parametrize("method", ["gdw", "insw", "clean_only", "fine_tune"])
 def test_a_batch_alone_is_no_training_step(method, on_non_finite):
     model = trained(method, model={"on_non_finite": on_non_finite})
     with pytest.raises(ValueError, match="takes a pair of batches, training and meta"):
