@@ -539,11 +539,11 @@ def test_labels_are_of_any_integer_dtype(dtype):
 
 
 def test_text_as_tensors_is_evaluated():
-    inputs = keras.Input((), dtype="string")
-    hashed = keras.layers.Hashing(16, output_mode="one_hot")(inputs)
+    inputs = keras.Input((1,), dtype="string")
+    hashed = keras.layers.Hashing(16, output_mode="multi_hot")(inputs)
     model = gdw_tf.CE(keras.Model(inputs, keras.layers.Dense(CLASSES)(hashed)))
     model.compile(run_eagerly=True)
-    words = tf.constant(["one", "two", "three"])
+    words = tf.constant([["one"], ["two"], ["three"]])
     data = (words, np.arange(3))
     logs = model.fit(*data, meta_data=data, validation_data=data, verbose=0).history
     assert logs["meta_loss"] == pytest.approx(logs["val_loss"])
