@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import dataclasses
+import inspect
+
 import pytest
 
-from gdw_tf import data, methods
+from gdw_tf import data, methods, train_flags
 from gdw_tf.settings import (
     DEFAULTS,
+    Settings,
     differences,
     flag_lines,
     lines_beside_defaults,
@@ -15,6 +19,38 @@ from gdw_tf.settings import (
 
 def test_every_data_set_has_its_defaults():
     assert set(DEFAULTS) == set(data.names())
+
+
+DEFAULTS_OF_SETTINGS = {
+    field.name: field.default
+    for field in dataclasses.fields(Settings)
+    if field.default not in (dataclasses.MISSING, None)
+}
+
+
+def test_the_defaults_of_flags_are_those_of_the_settings():
+    of_flags = {
+        flag.name: flag.default
+        for group in train_flags.GROUPS.values()
+        for flag in group
+        if flag.name in DEFAULTS_OF_SETTINGS and flag.default is not None
+    }
+    assert len(of_flags) > 25
+    assert of_flags == {name: DEFAULTS_OF_SETTINGS[name] for name in of_flags}
+
+
+@pytest.mark.parametrize("method", methods.METHODS)
+def test_the_defaults_of_arguments_are_those_of_the_settings(method):
+    kind = methods.METHODS[method]
+    parameters = {
+        name: parameter.default
+        for base in reversed(kind.__mro__)
+        if "__init__" in vars(base)
+        for name, parameter in inspect.signature(base.__init__).parameters.items()
+    }
+    for name in set(kind.option_names) & set(DEFAULTS_OF_SETTINGS):
+        if parameters[name] is not None:
+            assert parameters[name] == DEFAULTS_OF_SETTINGS[name], name
 
 
 def test_clothing1m_has_the_settings_of_the_paper():
