@@ -70,7 +70,7 @@ def test_the_method_checks_and_saves_its_option(bootstrapping, batch, tmp_path):
 
 
 def test_the_data_set_can_be_prepared_and_is_as_described():
-    source = example("A data set in one file")["LOADERS"]["stripes"](data_dir=None, download=False)
+    source = example("A data set in one file")["LOADERS"]["stripes"]()
     noisy = data.prepare(source, num_meta=10, noise="uniform", noise_rate=0.4)
     assert len(noisy.x_train) == 390 and len(noisy.x_meta) == 10
     rows = source.x_train[:, ::2].mean(axis=(1, 2, 3)) - source.x_train[:, 1::2].mean(

@@ -1,10 +1,10 @@
 """Where images come from: a registry of sources.
 
-A source is one module of this package with a dictionary `LOADERS`, from a name to a function of
-`data_dir` and `download` (see `Loader`) that returns a `Source`. The registry finds the modules by
-itself, so adding a source is adding a file (its flags default to those of "tfds:NAME", unless
-`gdw_tf.settings` has others for it). A loader imports what it needs when it is called:
-naming the sources must not need the packages of all of them.
+A source is one module of this package with a dictionary `LOADERS`, from a name to a function that
+returns a `Source`, and takes `data_dir` and `download` as far as it needs them. The registry finds
+the modules by itself, so adding a source is adding a file (its flags default to those of
+"tfds:NAME", unless `gdw_tf.settings` has others for it). A loader imports what it needs when it is
+called: naming the sources must not need the packages of all of them.
 
 A loader may take further keyword arguments, which `load` passes on; the command line has
 `--image_size`, `--human_labels` and the like for them. A name of the form "tfds:NAME" stands for a
@@ -16,20 +16,14 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any
 
 import tensorflow as tf
 
 from gdw_tf.data.sources.source import Source
 
 _FAMILY = ":NAME"
-
-
-class Loader(Protocol):
-    """A function that loads one source."""
-
-    def __call__(self, *, data_dir: str | None, download: bool, **options: Any) -> Source:
-        """Loads the source; see `load`."""
 
 
 def names() -> tuple[str, ...]:
@@ -84,22 +78,24 @@ def load(
     }
     for option in options:
         if option not in taken:
-            allowed = ", ".join(sorted(taken.keys() - {"name", "download"}))
+            allowed = ", ".join(sorted({"data_dir", *taken} - {"name", "download"}))
             raise ValueError(
                 f"Data set {name} does not take {option}. Received: {option}={options[option]}; "
                 f"allowed: {allowed}."
             )
     if registered.endswith(_FAMILY):
         options["name"] = name.partition(":")[2]
+    places = {"data_dir": data_dir, "download": download}
+    options |= {place: value for place, value in places.items() if place in taken}
     try:
-        return loader(data_dir=data_dir, download=download, **options)
+        return loader(**options)
     except tf.errors.OpError as error:
         reason = error.message.rpartition("}} ")[2]  # without the operation's name
         raise OSError(f"The data of {name} cannot be read: {reason}") from error
 
 
-def _loaders() -> dict[str, Loader]:
-    found: dict[str, Loader] = {}
+def _loaders() -> dict[str, Callable[..., Source]]:
+    found: dict[str, Callable[..., Source]] = {}
     for module in pkgutil.iter_modules(__path__, prefix=f"{__name__}."):
         found.update(getattr(importlib.import_module(module.name), "LOADERS", {}))
     return found

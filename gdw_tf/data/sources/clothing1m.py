@@ -44,14 +44,11 @@ PARTS = {
 """Which list and which labels make up a part."""
 
 
-def load_clothing1m(
-    *, data_dir: str | None, download: bool, image_size: tuple[int, int] | None = None
-) -> Source:
+def load_clothing1m(*, data_dir: str | None, image_size: tuple[int, int] | None = None) -> Source:
     """Lists the images of Clothing1M.
 
     Args:
         data_dir: The folder of the data set.
-        download: Not used: the data are given out on request by their authors.
         image_size: (height, width) that images are resized to; `None` for 224 x 224.
 
     Returns:
@@ -63,7 +60,6 @@ def load_clothing1m(
         ValueError: If no folder is named, a line is not as it should be, an image has no label or
             two, or a class has no training image.
     """
-    del download
     root = check_root("clothing1m", data_dir)
     labels = {
         table: _labels(root, table) for table in dict.fromkeys(kv for _, kv in PARTS.values())

@@ -26,7 +26,6 @@ COLUMNS = ("path", "label")
 def load_csv(
     *,
     data_dir: str | None,
-    download: bool,
     train_csv: str | None = None,
     meta_csv: str | None = None,
     test_csv: str | None = None,
@@ -36,7 +35,6 @@ def load_csv(
 
     Args:
         data_dir: The folder that their paths are relative to.
-        download: Not used.
         train_csv: Table of the training images.
         meta_csv: Table of the clean set; `None` if there is none.
         test_csv: Table of the test images.
@@ -51,7 +49,6 @@ def load_csv(
         ValueError: If no folder or table is named, a table is not as it should be, a class has no
             training image, or a path leads out of the folder.
     """
-    del download
     root = check_root("csv", data_dir)
     tables = {"train": train_csv, "meta": meta_csv, "test": test_csv}
     listings = {

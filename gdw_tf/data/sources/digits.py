@@ -15,19 +15,14 @@ from gdw_tf.data.sources.source import Source
 NUM_TEST = 500
 
 
-def load_digits(*, data_dir: str | None, download: bool) -> Source:
-    """Loads the digits.
-
-    Args:
-        data_dir: Not used: the images come with scikit-learn.
-        download: Not used.
+def load_digits() -> Source:
+    """Loads the digits, which come with scikit-learn.
 
     Returns:
         1,297 training and 500 test images, 50 of each digit, uint8, shape (N, 8, 8, 1), values 0
         to 16. The split is the same for every seed of a run. Mean 0 and standard deviation 16
         bring the pixels to [0, 1].
     """
-    del data_dir, download
     import sklearn.datasets
 
     digits = sklearn.datasets.load_digits()

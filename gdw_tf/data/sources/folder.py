@@ -20,14 +20,11 @@ from gdw_tf.data.sources.source import Source
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 
 
-def load_folder(
-    *, data_dir: str | None, download: bool, image_size: tuple[int, int] | None = None
-) -> Source:
+def load_folder(*, data_dir: str | None, image_size: tuple[int, int] | None = None) -> Source:
     """Lists the images of a folder.
 
     Args:
         data_dir: The folder with train/, test/ and, if there is a clean set, meta/ in it.
-        download: Not used.
         image_size: (height, width) that images are resized to; `None` for 224 x 224.
 
     Returns:
@@ -39,7 +36,6 @@ def load_folder(
         ValueError: If no folder is named, a class has no training image or no folder in train/, a
             part has no images, or a link leads out of the folder.
     """
-    del download
     root = check_root("folder", data_dir)
     has_clean_set = os.path.isdir(os.path.join(root, "meta"))
     parts = ("train", "meta", "test") if has_clean_set else ("train", "test")

@@ -37,18 +37,10 @@ PART_SUFFIXES = {"train": "", "meta": "_meta", "test": "_test"}
 """Of the names of the arrays, by the part of the data."""
 
 
-def load_npz(
-    *,
-    data_dir: str | None,
-    download: bool,
-    data_file: str | None = None,
-    image_size: tuple[int, int] | None = None,
-) -> Source:
+def load_npz(*, data_file: str | None = None, image_size: tuple[int, int] | None = None) -> Source:
     """Loads an archive.
 
     Args:
-        data_dir: Not used: `data_file` says where the data are.
-        download: Not used.
         data_file: The archive. Nothing in it is unpickled.
         image_size: (height, width) to resize all images to; `None` for the size they have.
 
@@ -63,7 +55,6 @@ def load_npz(
         ValueError: If no file is named, an array is missing, not as it should be or too large, a
             class has no training image, or names are not one for each class.
     """
-    del data_dir, download
     if data_file is None:
         raise ValueError("The data set npz needs a file. Received: data_file=None.")
     arrays = _read(os.path.expanduser(data_file))
