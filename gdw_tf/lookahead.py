@@ -86,9 +86,13 @@ class ForwardPass:
             output_gradients=output_gradients,
             unconnected_gradients=tf.UnconnectedGradients.ZERO,
         )
-        # Embeddings answer with IndexedSlices; the virtual step needs plain arithmetic.
-        gradients = [tf.convert_to_tensor(gradient) for gradient in gradients]
+        gradients = dense(gradients)
         return gradients if scale is None else loss_scale.unscaled(gradients, scale)
+
+
+def dense(gradients: Sequence[tf.Tensor | tf.IndexedSlices]) -> list[tf.Tensor]:
+    """Gradients as tensors, for plain arithmetic: those of embeddings come as rows of a table."""
+    return [tf.convert_to_tensor(gradient) for gradient in gradients]
 
 
 def virtual_weights(

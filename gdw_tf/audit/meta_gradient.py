@@ -22,7 +22,7 @@ import tensorflow as tf
 from gdw_tf import fit_data, fit_streams
 from gdw_tf.class_gradients import class_gradients
 from gdw_tf.labels import one_hot_labels
-from gdw_tf.lookahead import in_full_precision
+from gdw_tf.lookahead import dense, in_full_precision
 
 
 def meta_gradients(model: keras.Model, training: Any, meta_data: Any) -> np.ndarray:
@@ -59,7 +59,7 @@ def _meta_loss_gradient(model: keras.Model, meta: tf.data.Dataset) -> list[tf.Te
             logits = in_full_precision(model(inputs, training=False))
             one_hot = one_hot_labels(labels, logits.shape[-1], logits.dtype)
             loss = tf.reduce_sum(tf.nn.softmax_cross_entropy_with_logits(one_hot, logits))
-        gradients = _dense(tape.gradient(loss, _values(model), unconnected_gradients="zero"))
+        gradients = dense(tape.gradient(loss, _values(model), unconnected_gradients="zero"))
         sums = gradients if sums is None else list(map(tf.add, sums, gradients))
         count += len(labels)
     return [total / count for total in sums]
@@ -75,7 +75,7 @@ def _class_level(
         logits = in_full_precision(raw_logits)
         on_logits = tf.zeros_like(raw_logits)
         outer.watch(on_logits)
-        pulled_back = _dense(
+        pulled_back = dense(
             inner.gradient(raw_logits, _values(model), on_logits, unconnected_gradients="zero")
         )
         product = tf.add_n(
@@ -92,8 +92,3 @@ def _class_level(
 def _values(model: keras.Model) -> list[tf.Variable]:
     classifier = getattr(model, "classifier", model)
     return [variable.value for variable in classifier.trainable_variables]
-
-
-def _dense(gradients: list[tf.Tensor]) -> list[tf.Tensor]:
-    """Embeddings answer with IndexedSlices."""
-    return [tf.convert_to_tensor(gradient) for gradient in gradients]

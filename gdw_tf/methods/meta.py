@@ -43,7 +43,7 @@ from gdw_tf import finite, loss_scale, replicas
 from gdw_tf.batch import Batch, accuracy, mean_over_batch
 from gdw_tf.checks import check_integer, check_number
 from gdw_tf.class_gradients import ClassGradients, class_gradients
-from gdw_tf.lookahead import ForwardPass, virtual_logits, virtual_weights
+from gdw_tf.lookahead import ForwardPass, dense, virtual_logits, virtual_weights
 from gdw_tf.meta_losses import META_LOSSES, check_meta_loss
 from gdw_tf.methods.base import META_LOGS, Method
 from gdw_tf.optimizers import CoupledAdam
@@ -248,8 +248,7 @@ class MetaMethod(Method):
             [outer, outer_values, weights if self.meta_weight else []],
             unconnected_gradients=tf.UnconnectedGradients.ZERO,
         )
-        # Embeddings answer with IndexedSlices.
-        weight_gradients = [tf.convert_to_tensor(gradient) for gradient in weight_gradients]
+        weight_gradients = dense(weight_gradients)
         is_measured = tf.ones_like(meta_loss)
         lost = [
             loss_scale.lost_for_good(tensors, scale)
