@@ -15,7 +15,7 @@ class Accuracy(keras.metrics.CategoricalAccuracy):
     The labels may be class indices, (B,) or (B, 1), or shares of the classes, (B, C), of which the
     largest counts, and that anew in every batch: under mixup, training labels are shares and
     validation labels indices. (The name `"accuracy"` stands in Keras for the metric that fits the
-    first batch, and is wrong in the others without a word.)
+    first batch, and is wrong in the others without a word; `Method.compile` has this one for it.)
 
     Args:
         name: the metric's name; default `"accuracy"`.
