@@ -28,7 +28,7 @@ from sklearn.svm import SVC
 from gdw_tf import cli, data, experiment, methods, run_loading, train_flags
 from gdw_tf.child_programs import ChildPrograms
 from gdw_tf.interruption import Interruption
-from gdw_tf.results import Row, early_stopping_accuracy, percent, row_of
+from gdw_tf.results import Row, early_stopping_accuracy, final_accuracies, percent, row_of
 from gdw_tf.settings import OWN_FILES, Settings, flag_lines
 from gdw_tf.workdir import Workdir
 
@@ -327,7 +327,7 @@ def _row(contender: Contender, runs: Sequence[Run]) -> Row:
 def accuracy_of(runs: Sequence[Run]) -> str:
     """What runs that differ in the seed reached, as `percent` writes it."""
     complete = [run.workdir for run in runs if run.is_complete]
-    return percent(row_of("", complete).accuracies, len(runs))
+    return percent(final_accuracies(complete), len(runs))
 
 
 @functools.cache

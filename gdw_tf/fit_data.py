@@ -7,7 +7,6 @@ given functions of a `tf.distribute.InputContext` that return the worker's strea
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Generator
 from typing import Any, NamedTuple
 
@@ -16,10 +15,6 @@ import numpy as np
 import tensorflow as tf
 
 from gdw_tf.checks import check_integer, check_number, one_line
-from gdw_tf.data.digests import row_digests
-from gdw_tf.labels import check_form, class_indices
-
-_CHECKED_AT_A_TIME = 2**20  # numbers, which stay in the processor's cache
 
 
 class Arrays(NamedTuple):
@@ -126,17 +121,7 @@ def read(x: Any, y: Any = None, sample_weight: Any = None, *, name: str) -> Data
                 f"{name} is a tf.data.Dataset, which holds labels and sample weights itself. "
                 "Received: y or sample_weight beside it"
             )
-        if not isinstance(x.element_spec, tuple) or len(x.element_spec) not in (2, 3, 4):
-            raise ValueError(
-                f"{name} must yield batches (inputs, labels), (inputs, labels, sample_weight) or "
-                f"(inputs, labels, sample_weight or None, index). Received: {x.element_spec}"
-            )
-        if not isinstance(x.element_spec[1], tf.TensorSpec):
-            raise TypeError(
-                f"{name}: the labels of a batch must be one tensor. Received: {x.element_spec[1]}"
-            )
-        if x.cardinality() == 0:
-            raise ValueError(f"{name} must hold at least one batch. Received: an empty data set")
+        _check_batches(x, name)
         return x
     if isinstance(x, keras.utils.PyDataset) or not _is_arrays(x):
         raise TypeError(f"{name} must be arrays or a tf.data.Dataset. Received: {type(x).__name__}")
@@ -146,21 +131,7 @@ def read(x: Any, y: Any = None, sample_weight: Any = None, *, name: str) -> Data
     arrays = Arrays(
         inputs, np.asarray(y), None if sample_weight is None else np.asarray(sample_weight)
     )
-    for array in tf.nest.flatten(tuple(arrays)):
-        if array is not None and not array.ndim:
-            raise ValueError(
-                f"{name}: arrays must have the examples along their first axis. Received: "
-                f"{one_line(repr(array))}; allowed: (N, ...)."
-            )
-    for array in tf.nest.flatten(inputs):
-        _check_input(array, name)
-    lengths = {len(array) for array in tf.nest.flatten(tuple(arrays)) if array is not None}
-    if len(lengths) != 1:
-        raise ValueError(f"{name}: all arrays must have one length. Received: {sorted(lengths)}")
-    if lengths == {0}:
-        raise ValueError(f"{name} must hold at least one example. Received: empty arrays")
-    if arrays.sample_weight is not None:
-        _check_sample_weight(arrays.sample_weight, name)
+    _check_arrays(arrays, name)
     return arrays
 
 
@@ -392,94 +363,6 @@ def first_examples(data: Data) -> Any:
     return tf.nest.map_structure(lambda array: tf.convert_to_tensor(array[:8]), inputs)
 
 
-def check_finite(data: Data, classifier: keras.Model, *, name: str) -> None:
-    """Checks that a classifier can make something of numbers in arrays that are not finite.
-
-    Raises:
-        ValueError: there are some, and its answer is not finite either.
-    """
-    if not isinstance(data, Arrays):
-        return
-    places = [_first_not_finite(array) for array in tf.nest.flatten(data.inputs)]
-    first = min((place for place in places if place is not None), default=None)
-    if first is None:
-        return
-    example = tf.nest.map_structure(
-        lambda array: tf.convert_to_tensor(array[first : first + 1]), data.inputs
-    )
-    if not np.isfinite(keras.ops.convert_to_numpy(classifier(example, training=False))).all():
-        raise ValueError(
-            f"{name}: an input is not finite, nor is the classifier's answer to it. Received: "
-            f"nan or inf in example {first}; allowed: finite numbers."
-        )
-
-
-def warn_of_overlap(training: Data, meta: Data) -> None:
-    """Warns where examples of a meta set are training examples too, both given as arrays.
-
-    What the weights learn on the meta set is to hold for examples that no step has fitted. (A
-    pseudo-clean meta set cannot but be of training examples.) Inputs are compared to the bit, by
-    their digests: some 6 s for a million images of CIFAR's size.
-    """
-    if not isinstance(training, Arrays) or not isinstance(meta, Arrays):
-        return
-    inputs, meta_inputs = (tf.nest.flatten(data.inputs) for data in (training, meta))
-    if [array.shape[1:] for array in inputs] != [array.shape[1:] for array in meta_inputs]:
-        return
-    like_training = []
-    can_be_shared = np.ones(meta.size, bool)
-    for array, given in zip(meta_inputs, inputs, strict=True):
-        if array.dtype != given.dtype and {array.dtype.kind, given.dtype.kind} <= set("biuf"):
-            with np.errstate(invalid="ignore", over="ignore"):
-                cast = array.astype(given.dtype)
-            same = cast == array  # what another dtype cannot hold is no training example
-            can_be_shared &= same.reshape(meta.size, -1).all(axis=1)
-            array = cast
-        like_training.append(array)
-    digests = list(row_digests(like_training))
-    wanted = {digest for digest, can in zip(digests, can_be_shared, strict=True) if can}
-    found: dict[bytes, int] = {}
-    for index, digest in enumerate(row_digests(inputs)):
-        if digest in wanted:
-            found.setdefault(digest, index)
-    shared = [
-        index for index, digest in enumerate(digests) if can_be_shared[index] and digest in found
-    ]
-    if shared:
-        warnings.warn(
-            f"{len(shared)} of {meta.size} meta examples are training examples too (meta example "
-            f"{shared[0]} is training example {found[digests[shared[0]]]}): take them out of the "
-            "training data, unless they are a pseudo-clean meta set.",
-            stacklevel=3,
-        )
-
-
-def check_classes(
-    training: Data,
-    meta: Data | None,
-    validation: Data | None,
-    num_classes: int,
-) -> None:
-    """Checks the labels of arrays; those of a `tf.data.Dataset` are checked batch by batch.
-
-    Warns where a class is missing from the meta set: nothing is learned about its gradients.
-
-    Raises:
-        TypeError: labels that are neither integers nor one-hot.
-        ValueError: labels of a wrong shape or outside [0, num_classes).
-    """
-    indices = {}
-    for name, data in (("training", training), ("meta", meta), ("validation", validation)):
-        if isinstance(data, Arrays):
-            indices[name] = class_indices(data.labels, num_classes, f"the {name} labels")
-        elif data is not None and data.element_spec[1].shape.rank is not None:
-            check_form(data.element_spec[1], num_classes, f"the {name} labels")
-    if "meta" in indices:
-        missing = sorted(set(range(num_classes)) - set(indices["meta"].tolist()))
-        if missing:
-            warnings.warn(f"No example of class {missing} in the meta set.", stacklevel=3)
-
-
 def _for_keras(data: Data | None, given: Any) -> Any:
     """Data as they were given, but for lists of labels and weights, which Keras does not take."""
     if not isinstance(data, Arrays):
@@ -488,6 +371,40 @@ def _for_keras(data: Data | None, given: Any) -> Any:
     return inputs, *(
         one if one is None or hasattr(one, "__array__") else np.asarray(one) for one in others
     )
+
+
+def _check_batches(data: tf.data.Dataset, name: str) -> None:
+    """Checks that a data set yields batches as `fit` takes them."""
+    if not isinstance(data.element_spec, tuple) or len(data.element_spec) not in (2, 3, 4):
+        raise ValueError(
+            f"{name} must yield batches (inputs, labels), (inputs, labels, sample_weight) or "
+            f"(inputs, labels, sample_weight or None, index). Received: {data.element_spec}"
+        )
+    if not isinstance(data.element_spec[1], tf.TensorSpec):
+        raise TypeError(
+            f"{name}: the labels of a batch must be one tensor. Received: {data.element_spec[1]}"
+        )
+    if data.cardinality() == 0:
+        raise ValueError(f"{name} must hold at least one batch. Received: an empty data set")
+
+
+def _check_arrays(arrays: Arrays, name: str) -> None:
+    """Checks that arrays are of one length, and hold what a classifier can take."""
+    for array in tf.nest.flatten(tuple(arrays)):
+        if array is not None and not array.ndim:
+            raise ValueError(
+                f"{name}: arrays must have the examples along their first axis. Received: "
+                f"{one_line(repr(array))}; allowed: (N, ...)."
+            )
+    for array in tf.nest.flatten(arrays.inputs):
+        _check_input(array, name)
+    lengths = {len(array) for array in tf.nest.flatten(tuple(arrays)) if array is not None}
+    if len(lengths) != 1:
+        raise ValueError(f"{name}: all arrays must have one length. Received: {sorted(lengths)}")
+    if lengths == {0}:
+        raise ValueError(f"{name} must hold at least one example. Received: empty arrays")
+    if arrays.sample_weight is not None:
+        _check_sample_weight(arrays.sample_weight, name)
 
 
 def _check_input(array: np.ndarray, name: str) -> None:
@@ -524,18 +441,6 @@ def _check_sample_weight(weights: np.ndarray, name: str) -> None:
             f"{name}: sample_weight is out of range. Received: {weights.reshape(-1)[wrong[0]]} for "
             f"example {wrong[0]}; allowed: finite numbers from 0."
         )
-
-
-def _first_not_finite(array: np.ndarray) -> int | None:
-    """The first example that holds a number which is not finite; `None` if there is none."""
-    if array.dtype.kind != "f":
-        return None
-    step = max(1, _CHECKED_AT_A_TIME // max(1, array[0].size))
-    for start in range(0, len(array), step):
-        finite = np.isfinite(array[start : start + step])
-        if not finite.all():
-            return start + int(np.argmin(finite.reshape(len(finite), -1).all(axis=1)))
-    return None
 
 
 def _is_arrays(x: Any) -> bool:

@@ -31,3 +31,16 @@ class Accuracy(keras.metrics.CategoricalAccuracy):
         """Counts a batch of labels in any form, logits (B, C), and weights (B,) or `None`."""
         labels = one_hot_labels(y_true, y_pred.shape[-1], y_pred.dtype)
         return super().update_state(labels, y_pred, sample_weight)
+
+
+def build_metrics(model: keras.Model, labels: tf.Tensor, num_classes: int) -> None:
+    """Makes the variables of a model's metrics, which Keras else makes with the first batch.
+
+    Args:
+        model: a compiled model; what its metrics have measured is forgotten.
+        labels: labels of B examples in the form that the training has, (B,), (B, 1) or (B, C).
+        num_classes: C.
+    """
+    logits = tf.zeros((len(labels), num_classes), keras.config.floatx())
+    model.compute_metrics(None, labels, logits)
+    model.reset_metrics()

@@ -55,8 +55,13 @@ def row_of(name: str, workdirs: Sequence[Workdir]) -> Row:
         cost: [summary[cost] for summary in summaries if cost in summary]
         for cost in ("seconds_per_step", "seconds", "peak_memory_bytes")
     }
-    accuracies = [summary["final_accuracy"] for summary in summaries]
+    accuracies = final_accuracies(workdirs)
     return Row(name, accuracies, workdirs=[str(one.root) for one in workdirs], **spent)
+
+
+def final_accuracies(workdirs: Sequence[Workdir]) -> list[float]:
+    """Test accuracies of complete runs, 0 to 1, means of the last five epochs."""
+    return [_summary(workdir)["final_accuracy"] for workdir in workdirs]
 
 
 def runs_made_by(workdirs: Iterable[Workdir]) -> str:

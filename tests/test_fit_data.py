@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from gdw_tf import fit_data, fit_streams
+from gdw_tf import data_checks, fit_data, fit_streams
 from gdw_tf.fit_arguments import check_class_weight
 from gdw_tf.fit_data import Arrays
 
@@ -247,7 +247,7 @@ def test_meta_examples_of_another_dtype_are_shared_only_if_they_are_equal(meta, 
     training = read(np.arange(3)[:, np.newaxis], np.arange(3))
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
-        fit_data.warn_of_overlap(training, read(meta, np.arange(2)))
+        data_checks.warn_of_overlap(training, read(meta, np.arange(2)))
     assert len(said) == bool(shared)
     assert all(f"{shared} of 2 meta examples" in str(one.message) for one in said)
 
@@ -255,4 +255,5 @@ def test_meta_examples_of_another_dtype_are_shared_only_if_they_are_equal(meta, 
 def test_a_meta_example_with_nan_in_it_is_shared_if_its_bits_are():
     x = np.array([[np.nan, 1.0], [2.0, 3.0]])
     with pytest.warns(UserWarning, match="1 of 2 meta examples"):
-        fit_data.warn_of_overlap(read(x, np.arange(2)), read(x[[0, 0]] + [[0], [1]], np.arange(2)))
+        meta = read(x[[0, 0]] + [[0], [1]], np.arange(2))
+        data_checks.warn_of_overlap(read(x, np.arange(2)), meta)

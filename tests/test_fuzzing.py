@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays_of
 
-from gdw_tf import data, fit_data, fit_streams
+from gdw_tf import data, data_checks, fit_data, fit_streams
 from gdw_tf.data import noise
 from gdw_tf.data.imbalance import imbalanced_counts, imbalanced_indices
 from gdw_tf.data.meta_split import split_meta
@@ -186,7 +186,7 @@ def arrays_become_batches_of_all_examples_or_are_refused(x, y, weights, batch_si
 
     def read() -> fit_data.Arrays:
         arrays = fit_data.read(x, y, weights, name="the data")
-        fit_data.check_classes(arrays, None, None, num_classes)
+        data_checks.check_classes(arrays, None, None, num_classes)
         return arrays
 
     arrays = result_or_one_line(read)

@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from gdw_tf.callbacks.steps import steps_done
 from gdw_tf.interruption import Interruption
+from gdw_tf.metrics import build_metrics
 
 if TYPE_CHECKING:  # which loads methods, and these call some of what is here
     from gdw_tf.checkpoints import CheckpointFolder
@@ -36,10 +37,7 @@ class RestoreMetrics(keras.callbacks.Callback):
         if not self.values:
             return
         if len(_metric_variables(self.model)) < len(self.values):
-            # Keras makes them with the first batch; any batch will do.
-            labels, logits = tf.zeros((1,), tf.int64), tf.zeros((1, self.num_classes))
-            self.model.compute_metrics(None, labels, logits)
-            self.model.reset_metrics()
+            build_metrics(self.model, tf.zeros((1,), tf.int64), self.num_classes)
         for variable, value in zip(_metric_variables(self.model), self.values, strict=True):
             variable.assign(value)
         self.values = ()

@@ -12,6 +12,7 @@ import keras
 import tensorflow as tf
 
 from gdw_tf.callbacks.steps import steps_done
+from gdw_tf.fit_data import check_has_end
 
 
 class EpochLog(keras.callbacks.CSVLogger):
@@ -54,13 +55,7 @@ class MetaEvaluation(keras.callbacks.Callback):
         callbacks: Sequence[keras.callbacks.Callback] = (),
     ) -> None:
         super().__init__()
-        if (
-            isinstance(meta_data, tf.data.Dataset)
-            and meta_data.cardinality() == tf.data.INFINITE_CARDINALITY
-        ):
-            raise ValueError(
-                "meta_data must have an end to be evaluated. Received: a repeated tf.data.Dataset"
-            )
+        check_has_end(meta_data, "meta_data")
         self.meta_data = meta_data
         self.swaps = [one for one in callbacks if isinstance(one, keras.callbacks.SwapEMAWeights)]
 

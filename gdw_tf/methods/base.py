@@ -21,7 +21,16 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from gdw_tf import classifiers, finite, fit_data, fit_streams, loss_scale, replicas, serving
+from gdw_tf import (
+    classifiers,
+    data_checks,
+    finite,
+    fit_data,
+    fit_streams,
+    loss_scale,
+    replicas,
+    serving,
+)
 from gdw_tf.batch import (
     Batch,
     column,
@@ -39,7 +48,7 @@ from gdw_tf.labels import named_labels, one_hot_labels
 from gdw_tf.lookahead import ForwardPass, in_full_precision
 from gdw_tf.losses.softmax_loss import SoftmaxLoss
 from gdw_tf.methods.watched import WatchedModel
-from gdw_tf.metrics import Accuracy
+from gdw_tf.metrics import Accuracy, build_metrics
 from gdw_tf.optimizers import CoupledSGD
 
 META_LOGS = ("meta_loss", "meta_accuracy")
@@ -446,13 +455,14 @@ class Method(WatchedModel):
             num_classes = self._prepare(
                 training, {"meta_data": meta, "validation_data": given.validation}
             )
-        fit_data.check_classes(training, meta, given.validation, num_classes)
+        data_checks.check_classes(training, meta, given.validation, num_classes)
         check_class_weight(class_weight, num_classes)
-        if self.on_non_finite == "skip":
-            self.build_metrics(fit_data.labels_like(training), num_classes)
+        if self.on_non_finite == "skip" and self.distribute_strategy.num_replicas_in_sync == 1:
+            # A first step is undone like any other. (Of several replicas, Keras does so itself.)
+            build_metrics(self, fit_data.labels_like(training), num_classes)
         callbacks = [*watch, *callbacks]
         if meta is not None and self.needs_meta_set:
-            fit_data.warn_of_overlap(training, meta)
+            data_checks.warn_of_overlap(training, meta)
         elif meta is not None:
             evaluated = of_all_workers(self.distribute_strategy, given.meta_data)
             callbacks, meta = [MetaEvaluation(evaluated, callbacks), *callbacks], None
@@ -479,8 +489,8 @@ class Method(WatchedModel):
                 **arguments,
             )
 
-        pairs = functools.partial(
-            self._pairs,
+        batches = self._batches(
+            *(x, meta_data, training, meta),
             num_classes=num_classes,
             batch_size=batch_size,
             meta_batch_size=meta_batch_size,
@@ -489,14 +499,6 @@ class Method(WatchedModel):
             num_examples=num_examples,
             steps_per_epoch=steps_per_epoch,
         )
-
-        def pairs_of_worker(context: tf.distribute.InputContext) -> tf.data.Dataset:
-            return pairs(x(context), None if meta is None else meta_data(context))
-
-        if callable(x) and has_workers(self.distribute_strategy):
-            batches = of_all_workers(self.distribute_strategy, pairs_of_worker)
-        else:
-            batches = pairs(training, meta)
         arguments |= {
             "callbacks": [ReportProgress(self.progress), *callbacks],
             "validation_data": of_all_workers(self.distribute_strategy, given.validation_data),
@@ -521,6 +523,23 @@ class Method(WatchedModel):
             self.remember(num_examples, self.memory_width(num_classes))
         if self.record_examples:
             self.make_record(num_examples, num_classes)
+
+    def _batches(
+        self,
+        x: Any,
+        meta_data: Any,
+        training: fit_data.Data,
+        meta: fit_data.Data | None,
+        **arguments: Any,
+    ) -> Any:
+        """What Keras trains on: the stream of `_pairs`, or of workers the one that each makes."""
+        pairs = functools.partial(self._pairs, **arguments)
+        if not callable(x) or not has_workers(self.distribute_strategy):
+            return pairs(training, meta)
+        return of_all_workers(
+            self.distribute_strategy,
+            lambda context: pairs(x(context), None if meta is None else meta_data(context)),
+        )
 
     def _pairs(
         self,
@@ -656,7 +675,7 @@ class Method(WatchedModel):
             if data is not None:
                 classifiers.check_inputs(self.classifier, fit_data.input_spec(data), name)
         for name, data in {"the training data": training, **others}.items():
-            fit_data.check_finite(data, self.classifier, name=name)
+            data_checks.check_finite(data, self.classifier, name=name)
         if not classifiers.answers_are_known(self.classifier):
             answers = self.classifier(fit_data.first_examples(training), training=False)
             classifiers.check_answers(answers.numpy(), self.classifier.name)

@@ -54,20 +54,6 @@ class WatchedModel(RecordedModel):
         """
         raise NotImplementedError(f"{type(self).__name__} must define step_and_logs.")
 
-    def build_metrics(self, labels: tf.Tensor, num_classes: int) -> None:
-        """Makes the variables of the metrics, so that the first step can be undone like any other.
-
-        Keras makes them with the first batch; of several replicas it does so before the training.
-
-        Args:
-            labels: labels of any number of examples, in the form that the training has.
-            num_classes: C.
-        """
-        if self.distribute_strategy.num_replicas_in_sync == 1:
-            logits = tf.zeros((len(labels), num_classes), keras.config.floatx())
-            self.compute_metrics(None, labels, logits)
-            self.reset_metrics()
-
     def train_step(self, data: tuple[Any, Any]) -> dict[str, tf.Tensor]:
         """Takes one training step and updates the metrics; called by `fit`."""
         batch = training_batch(data)
