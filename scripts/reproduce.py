@@ -275,8 +275,10 @@ def results(root: Path) -> str:
         "",
         "Written by `scripts/reproduce.py` from the files of the runs. Test accuracy in %, mean of "
         "the last five epochs (ce_early_stopping: the epoch best on the meta set), mean ± standard "
-        "deviation over the seeds, which stand in brackets where they are not those of the column. "
-        "Seconds a step are medians of a row; runs side by side (--jobs) shared the processor.",
+        "deviation over the seeds, which are named in brackets where a row lacks some of its "
+        "column's. Seconds a step are medians of a row, of runs that shared the processor with "
+        "each other (--jobs) and with other work: what methods cost beside each other is in "
+        "docs/scaling.md.",
     ]
     return "\n".join([*head, *text]) + "\n"
 

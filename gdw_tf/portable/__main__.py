@@ -2,8 +2,9 @@
 
 Usage: python -m gdw_tf.portable export|run|import ...
 
-export writes training and evaluation step as StableHLO, with the data; run trains with them, with
-NumPy and JAX alone; import makes a run of gdw_tf of the result. Each has its --help.
+export writes training and evaluation step as StableHLO, with the data; run trains with them in JAX,
+as the run.py of the export does where there is no TensorFlow; import makes a run of gdw_tf of the
+result. Each has its --help.
 """
 
 from __future__ import annotations

@@ -119,7 +119,7 @@ def read_results(folder: Path, description: dict[str, Any]) -> Results:
     """
     states = {which: _state(folder / f"{which}.npz") for which in ("best", "latest")}
     device = json.loads((folder / "device.json").read_text())
-    for name in ("flags", "training_set"):
+    for name in ("flags", "training_set", "evaluation_sets"):
         if device.pop(name, None) not in (None, description.get(name)):
             raise ValueError(f"These are the results of another export. Received: {folder}")
     best, latest = (int(states[which]["epochs_done"]) for which in ("best", "latest"))

@@ -2,14 +2,15 @@
 
 Usage: python run.py [DIR] [--out=DIR] [--images=FILE] [--until=EPOCH]
 
-DIR is what `python -m gdw_tf.portable export` wrote, by default where this file lies. The data are
-on the device as uint8, each epoch is one call (`lax.scan` over its steps, with shuffled orders and
-augmentation in it), and after each one these files are written to --out, by default DIR:
+DIR is what `python -m gdw_tf.portable export` wrote, by default where this file lies: a copy of it
+is part of every export. The data are on the device as uint8, each epoch is one call (`lax.scan`
+over its steps, with shuffled orders and augmentation in it), and after each one these files are
+written to --out, by default DIR:
 
     metrics.csv    one row an epoch, with the columns of gdw_tf.train
     latest.npz     the state after the last epoch: weights and all else
     best.npz       the state after the epoch with the best test accuracy
-    device.json    what it ran on, and what of
+    device.json    what it ran on, in all its parts, and what of
     lock           held by the process that trains
 
 Run again, it goes on after the last epoch, and ends as it would have without the break. Orders and
@@ -46,7 +47,11 @@ except ImportError:  # not a POSIX system
     fcntl = None
 
 # Steps are counted in 64 bits. Nothing else is wider for it: dtypes are named wherever one is made.
+# (Whoever imports this file has 64 bits switched on, too.)
 jax.config.update("jax_enable_x64", True)
+
+IDENTITY = ("flags", "training_set", "evaluation_sets")
+"""What is said of an export that results are only good for."""
 
 State = dict[str, jax.Array]
 Step = Callable[[State, Mapping[str, jax.Array]], tuple[State, dict[str, jax.Array]]]
@@ -79,8 +84,11 @@ def load(directory: Path, images: Path | None = None) -> Package:
 
     Raises:
         OSError: a file is missing.
-        ValueError: a file is damaged, or the images are not those that were exported.
+        ValueError: there is no export, a file is damaged, or the images are not those that were
+            exported.
     """
+    if not (directory / "description.json").exists():
+        raise ValueError(f"There is no export in this directory. Received: {directory}")
     description = json.loads((directory / "description.json").read_text())
     steps = {
         (program["step"], program["batch_size"]): imported(
@@ -354,11 +362,14 @@ def _run(package: Package, out: Path, until: int | None) -> None:
     metrics, ran_on = out / "metrics.csv", out / "device.json"
     latest, best = out / "latest.npz", out / "best.npz"
     state = _arrays(latest) if latest.exists() else None
-    identity = {name: description.get(name) for name in ("flags", "training_set")}
+    identity = {name: description.get(name) for name in IDENTITY}
+    device = jax.devices()[0].device_kind
+    devices = [device]
     if state:
         there = json.loads(ran_on.read_text())
         if {name: there.get(name) for name in identity} != identity:
             raise ValueError(f"These are the results of another export. Received: {out}")
+        devices = list(dict.fromkeys([*there["device"].split(" and "), device]))
     first = int(state.pop("epochs_done")) if state else 0
     rows = read_rows(metrics)[:first]
     if [row["epoch"] for row in rows] != list(map(str, range(first))):
@@ -373,12 +384,10 @@ def _run(package: Package, out: Path, until: int | None) -> None:
         print(f"{first} epochs of {description['epochs']} are done")
         return
     training = Training(package, state)
-    device = {"device": jax.devices()[0].device_kind, "jax": jax.__version__}
     with _in_one_move(ran_on, "w") as file:
-        json.dump(device | identity, file)
+        json.dump({"device": " and ".join(devices), "jax": jax.__version__} | identity, file)
     print(
-        f"{description['title']}\n{device['device']}, JAX {device['jax']}, epochs {first + 1} to "
-        f"{end}",
+        f"{description['title']}\n{device}, JAX {jax.__version__}, epochs {first + 1} to {end}",
         flush=True,
     )
     for epoch in range(first, end):

@@ -303,8 +303,11 @@ def test_a_training_that_was_stopped_ends_as_one_that_was_not(
 ):
     assert read(stopped / "latest.npz")["epochs_done"] == 2
     shutil.copytree(stopped, tmp_path, dirs_exist_ok=True)
+    say_of_results(tmp_path, device="another device")
     in_jax(TRAINED, exported, f"--out={tmp_path}", run_py=exported / "run.py")
 
+    ran_on = json.loads((tmp_path / "device.json").read_text())["device"]
+    assert ran_on == "another device and cpu"
     for name in ("latest.npz", "best.npz"):
         whole, parts = read(trained / name), read(tmp_path / name)
         assert set(whole) == set(parts)
@@ -528,9 +531,8 @@ def test_an_import_with_other_data_is_refused(name, exported, stopped, tmp_path)
     shutil.copytree(stopped, results)
     for path in (altered / "description.json", results / "device.json"):
         content = json.loads(path.read_text())
-        if name in content:  # device.json holds the training set's alone
-            digest = content[name]
-            path.write_text(json.dumps(content | {name: "0" * len(digest)}))
+        digest = content[name]
+        path.write_text(json.dumps(content | {name: "0" * len(digest)}))
     arguments = (f"--results={results}", f"--workdir={tmp_path / 'run'}")
     finished = run("portable.import_run", altered, *arguments)
     assert finished.code == 2 and "The data are not those that were exported" in finished.err
@@ -560,10 +562,17 @@ def call_another_epoch_best(results: Path) -> None:
     np.savez(results / "best.npz", **{**read(results / "best.npz"), "epochs_done": other})
 
 
-def take_results_of_another_seed(results: Path) -> None:
+def say_of_results(results: Path, **said: object) -> None:
     device = json.loads((results / "device.json").read_text())
-    device["flags"] = [flag.replace("--seed=0", "--seed=1") for flag in device["flags"]]
-    (results / "device.json").write_text(json.dumps(device))
+    (results / "device.json").write_text(json.dumps(device | said))
+
+
+def take_results_of_another_seed(results: Path) -> None:
+    say_of_results(results, flags=["--seed=1"])
+
+
+def take_results_on_another_test_set(results: Path) -> None:
+    say_of_results(results, evaluation_sets="0")
 
 
 @pytest.mark.parametrize(
@@ -574,6 +583,7 @@ def take_results_of_another_seed(results: Path) -> None:
         (count_epochs_wrongly, "is of another training"),
         (call_another_epoch_best, "best.npz must be that of the best epoch"),
         (take_results_of_another_seed, "results of another export"),
+        (take_results_on_another_test_set, "results of another export"),
     ],
 )
 def test_results_that_do_not_belong_together_are_refused_before_anything_is_written(
