@@ -27,9 +27,11 @@ from sklearn.svm import SVC
 
 from gdw_tf import cli, data, experiment, methods, run_loading, train_flags
 from gdw_tf.child_programs import ChildPrograms
+from gdw_tf.defaults import OWN_FILES
+from gdw_tf.flag_files import flag_lines
 from gdw_tf.interruption import Interruption
 from gdw_tf.results import Row, early_stopping_accuracy, final_accuracies, percent, row_of
-from gdw_tf.settings import OWN_FILES, Settings, flag_lines
+from gdw_tf.settings import Settings
 from gdw_tf.workdir import Workdir
 
 EARLY_STOPPING = "ce_early_stopping"

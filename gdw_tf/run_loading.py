@@ -10,6 +10,7 @@ from pathlib import Path
 from absl import flags
 
 from gdw_tf import data, experiment, train_flags
+from gdw_tf.flag_files import assignments_of
 from gdw_tf.methods import Method
 from gdw_tf.settings import Settings
 from gdw_tf.workdir import Workdir
@@ -138,8 +139,7 @@ def flags_of(workdir: Workdir) -> Iterator[None]:
         flags.Error: a value cannot be read.
     """
     given = {flag.name for flag in train_flags.LOCATIONS if flag.present}
-    lines = [line.strip() for line in workdir.flags.read_text().splitlines()]
-    assignments = [train_flags.assignment_of(line) for line in lines if line.startswith("--")]
+    assignments = assignments_of(workdir.flags.read_text().splitlines())
     with train_flags.flags_set([one for one in assignments if one.partition("=")[0] not in given]):
         yield
 

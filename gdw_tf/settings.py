@@ -1,67 +1,37 @@
-"""`Settings`: everything that decides what a run computes, one field for each flag of training.
+"""`Settings`: everything that decides what a run computes.
 
-What a user leaves out takes the paper's value for the data set (Chen et al., NeurIPS 2021,
-section 4.1); the digits, which the paper does not have, get values of the same kind.
+A field here is all that there is to declare of a setting: its default, what is allowed, what it is.
+The flag of the same name (`gdw_tf.train_flags`) and the check of its value follow from it. What a
+user leaves out takes the value that `gdw_tf.defaults` has for the data set, where it has one.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import functools
-import math
-import numbers
-from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
-
-import numpy as np
+from typing import Any
 
 from gdw_tf import data, losses, methods, networks
-from gdw_tf.checks import check_boolean
+from gdw_tf.allowed import (
+    ABOVE_0,
+    BOOLEAN,
+    COUNT,
+    FROM_0,
+    NOT_ALL,
+    NOT_NONE,
+    SEED,
+    SHARE,
+    TEXT,
+    Allowed,
+    CheckedElsewhere,
+    one_of,
+)
 from gdw_tf.data import imbalance
 from gdw_tf.data.meta_split import KINDS as META_KINDS
 from gdw_tf.data.noise import KINDS, KINDS_WITHOUT_RATE
+from gdw_tf.defaults import DEFAULTS
 from gdw_tf.meta_losses import META_LOSSES
-from gdw_tf.virtual_scope import check_scope
-
-_CIFAR = {
-    "noise": "uniform",
-    "noise_rate": 0.4,
-    "num_meta": 1000,
-    "network": "resnet32",
-    "epochs": 80,
-}
-# Of ELR on CIFAR-100 (Liu et al., NeurIPS 2020).
-_CIFAR100 = _CIFAR | {"elr_lambda": 7.0, "elr_beta": 0.9}
-_NO_NOISE = {"noise": "none", "noise_rate": 0.0}
-DEFAULTS: dict[str, dict[str, Any]] = {
-    "digits": {
-        "noise": "flip",
-        "noise_rate": 0.4,
-        "num_meta": 50,
-        "network": "small_cnn",
-        "epochs": 60,
-    },
-    "cifar10": _CIFAR,
-    "cifar100": _CIFAR100,
-    "cifar10_n": _CIFAR | _NO_NOISE,
-    "cifar100_n": _CIFAR100 | _NO_NOISE,
-    "clothing1m": _NO_NOISE
-    | {
-        "num_meta": None,
-        "network": "resnet18",
-        "epochs": 5,
-        "batch_size": 128,
-        "learning_rate": 1e-3,
-        "weight_decay": 1e-3,
-    },
-    "tfds:NAME": _CIFAR | _NO_NOISE,
-    "npz": _CIFAR | _NO_NOISE | {"num_meta": None},
-    "folder": _CIFAR | _NO_NOISE | {"num_meta": None, "network": "resnet18"},
-    "csv": _CIFAR | _NO_NOISE | {"num_meta": None, "network": "resnet18"},
-}
-
-OWN_FILES = ("npz", "folder", "csv")
-"""Data sets whose name does not say what is in them."""
+from gdw_tf.virtual_scope import SCOPES, check_scope
 
 _OF_DATA = {
     *("dataset", "human_labels", "image_size", "train_examples", "meta_add"),
@@ -78,77 +48,275 @@ MAX_SIDE = 4096
 """Pixels of the longest side that images can be resized to."""
 
 
+def _is_dataset(name: Any) -> bool:
+    try:
+        data.registered_name(name)
+    except (ValueError, AttributeError):  # no name, or no string
+        return False
+    return True
+
+
+def _is_size(size: Any) -> bool:
+    return (
+        isinstance(size, tuple)
+        and len(size) == 2
+        and all(isinstance(side, int) and MIN_SIDE <= side <= MAX_SIDE for side in size)
+    )
+
+
+_DATASET = Allowed("string", _is_dataset, ", ".join(data.names()))
+_IMAGE_SIZE = Allowed(
+    "list", _is_size, f"height and width of {MIN_SIDE} to {MAX_SIDE}, as in 224,224"
+)
+_TABLES = Allowed(
+    "list",
+    lambda paths: isinstance(paths, tuple) and bool(paths) and all(paths),
+    "paths of tables, separated by commas",
+)
+_RATE_OR_AUTO = Allowed(
+    "string",
+    lambda rate: rate == "auto" if isinstance(rate, str) else FROM_0.holds(rate),
+    f"auto, or {FROM_0.said}",
+)
+
+
+def _setting(group: str, default: Any, allowed: Allowed, description: str) -> Any:
+    """Declares a setting.
+
+    Args:
+        group: the heading of `--help` that it stands under.
+        default: its default; of one that every data set has a default of its own for,
+            `dataclasses.MISSING`.
+        allowed: what it may be.
+        description: what it is, as `--help` says it.
+    """
+    metadata = {"group": group, "allowed": allowed, "description": description}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+_data, _method, _training = (
+    functools.partial(_setting, group) for group in ("Data", "Method", "Training")
+)
+_BY_DATA_SET = dataclasses.MISSING
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Settings:
     """The settings of a run; `resolve` fills in what depends on the data set.
-
-    Attributes stand for the flags of the same names; see `python -m gdw_tf.train --help`.
 
     Raises:
         ValueError: values out of their range, all of them named with what is allowed.
     """
 
-    dataset: str
-    noise: str
-    noise_rate: float | None
-    noise_file: str | None = None
-    imbalance: str = "exponential"
-    imbalance_factor: float = 1.0
-    meta: str = "clean"
-    num_meta: int | None
-    pseudo_warmup: int = 10
-    pseudo_every: int = 5
-    meta_balanced: bool = False
-    meta_add: tuple[str, ...] | None = None
-    train_examples: int | None = None
-    human_labels: str | None = None
-    image_size: tuple[int, int] | None = None
-    augment: bool | None = None
-    randaugment: float = 0.0
-    cutout: float = 0.0
-    mixup: float = 0.0
-    max_unreadable: float = 0.05
-    allow_leak: bool = False
-    method: str = "gdw"
-    base_loss: str = "cross_entropy"
-    network: str
-    synchronized_batch_norm: bool = False
-    precision: str = "float32"
-    epochs: int
-    steps_per_epoch: int | None = None
-    batch_size: int = 100
-    meta_batch_size: int = 100
-    learning_rate: float = 0.1
-    momentum: float = 0.9
-    weight_decay: float = 5e-4
-    outer_lr: float | str = "auto"
-    clip: float = 0.2
-    zero_mean: bool = True
-    memory: float = 0.0
-    pair_memory: float = 0.0
-    warm_up: float = 0.2
-    virtual_lr: float | None = None
-    virtual_scope: str = "all"
-    meta_every: int = 1
-    meta_loss: str = "cross_entropy"
-    meta_weight: float = 0.0
-    elr_lambda: float = 3.0
-    elr_beta: float = 0.7
-    hidden_units: int = 100
-    fine_tune_share: float = 0.2
-    forget_rate: float | None = None
-    gradual_share: float = 0.25
-    clean_share: float | None = None
-    weight_net_learning_rate: float = 1e-3
-    weight_net_weight_decay: float = 1e-4
-    seed: int = 0
+    dataset: str = _data("digits", _DATASET, f"Data set: {', '.join(data.names())}.")
+    human_labels: str | None = _data(
+        None,
+        TEXT.or_none,
+        "cifar10_n: which of the people's labels: aggregate, random1, random2, random3, worst (by "
+        "default worst).",
+    )
+    image_size: tuple[int, int] | None = _data(
+        None,
+        _IMAGE_SIZE.or_none,
+        "H,W that images are resized to; by default 224,224 (folder, csv, clothing1m), or as they "
+        "are (npz, tfds:NAME).",
+    )
+    augment: bool | None = _data(
+        None,
+        BOOLEAN.or_none,
+        "Crop by up to 4 pixels and flip at random; by default all but the digits.",
+    )
+    randaugment: float = _data(
+        0.0,
+        CheckedElsewhere("float", lambda magnitude: data.Augmentation(randaugment=magnitude)),
+        "Magnitude of RandAugment on training images, 0 to 10; 0 for none.",
+    )
+    cutout: float = _data(
+        0.0,
+        CheckedElsewhere("float", lambda side: data.Augmentation(cutout=side)),
+        "Side of the square cut out of each training image, as a share of the image's, 0 to 1; 0 "
+        "for none.",
+    )
+    mixup: float = _data(
+        0.0,
+        CheckedElsewhere("float", lambda alpha: data.Augmentation(mixup=alpha)),
+        "Alpha of mixup of training images and their labels; 0 for none.",
+    )
+    max_unreadable: float = _data(
+        0.05, SHARE, "Largest share of unreadable files with which there is training."
+    )
+    allow_leak: bool = _data(
+        False, BOOLEAN, "Train although images of the clean set are training images too."
+    )
+    noise: str = _data(_BY_DATA_SET, one_of(KINDS), f"Label noise: {', '.join(KINDS)}.")
+    noise_rate: float | None = _data(_BY_DATA_SET, SHARE.or_none, "Rate of the noise, 0 to 1.")
+    noise_file: str | None = _data(
+        None,
+        TEXT.or_none,
+        "Transition matrix of --noise=matrix, rows of probabilities by true class: .npy, .csv or "
+        ".txt.",
+    )
+    imbalance: str = _data(
+        "exponential",
+        one_of(imbalance.KINDS),
+        "How --imbalance_factor cuts classes: exponential (a long tail) or step (the last half of "
+        "the classes).",
+    )
+    imbalance_factor: float = _data(
+        1.0,
+        NOT_NONE,
+        "Size of the last class relative to the first, above 0 up to 1; below 1 the labels are "
+        "clean unless noise is asked for.",
+    )
+    meta: str = _data(
+        "clean",
+        one_of(META_KINDS),
+        f"Meta set: {', '.join(META_KINDS)}; without a clean set, noisy (taken out of the training "
+        "set, with the labels given) or pseudo (training examples of small loss, chosen anew "
+        "during the training).",
+    )
+    num_meta: int | None = _data(
+        _BY_DATA_SET,
+        COUNT.or_none,
+        "Class-balanced meta examples in total (with --meta=pseudo as many as are judged clean).",
+    )
+    pseudo_warmup: int = _data(
+        10, COUNT, "Epochs of the plain training that the first pseudo-clean meta set comes from."
+    )
+    pseudo_every: int = _data(
+        5, COUNT, "Epochs after which the pseudo-clean meta set is chosen anew."
+    )
+    meta_balanced: bool = _data(
+        False, BOOLEAN, "As many meta examples of each class in every meta batch."
+    )
+    meta_add: tuple[str, ...] | None = _data(
+        None,
+        _TABLES.or_none,
+        "Tables of verified labels, as the page of gdw_tf.audit writes them: these training images "
+        "go into the meta set.",
+    )
+    train_examples: int | None = _data(
+        None, COUNT.or_none, "Train on a class-balanced subset of this size."
+    )
+
+    method: str = _method(
+        "gdw", one_of(methods.names()), f"Training method: {', '.join(methods.names())}."
+    )
+    base_loss: str = _method(
+        "cross_entropy",
+        one_of(losses.names()),
+        f"Loss whose gradient is weighted: {', '.join(losses.names())}. (Plain training with one "
+        "has its name as method.)",
+    )
+    outer_lr: float | str = _method(
+        "auto",
+        _RATE_OR_AUTO,
+        "Size of the step on class-level weights (gdw), weights (insw) or labels (soft_label); "
+        "auto is a mean change of 0.1: for gdw 0.1 * batch * classes.",
+    )
+    clip: float = _method(0.2, FROM_0, "Largest change of such a weight or label in a step.")
+    zero_mean: bool = _method(True, BOOLEAN, "Keep the zero-mean constraint (off: ablation).")
+    memory: float = _method(
+        0.0,
+        NOT_ALL,
+        "How much of its class-level steps a training example keeps until its next visit, 0 to "
+        "below 1; 0 is the paper's.",
+    )
+    pair_memory: float = _method(
+        0.0,
+        NOT_ALL,
+        "How much of its class-level steps a pair of given label and class keeps until the next "
+        "step, 0 to below 1 (0.99 for labels mistaken for particular others); 0 is the paper's.",
+    )
+    elr_lambda: float = _method(3.0, FROM_0, "ELR: factor of the regularisation.")
+    elr_beta: float = _method(0.7, NOT_ALL, "ELR: how much of a target stays in a visit.")
+    warm_up: float = _method(
+        0.2,
+        NOT_NONE,
+        "Share of the training in which the classifier is trained plainly (gen_label, mlc).",
+    )
+    virtual_scope: str = _method(
+        "all",
+        CheckedElsewhere("string", check_scope),
+        f"Weights that move in the virtual step: {', '.join(SCOPES)}, or a regular expression of "
+        "their paths.",
+    )
+    meta_every: int = _method(1, COUNT, "Take a meta gradient in every k-th step only.")
+    meta_loss: str = _method(
+        "cross_entropy",
+        one_of(tuple(META_LOSSES)),
+        f"Loss on the meta set: {', '.join(META_LOSSES)} (for --meta=noisy).",
+    )
+    meta_weight: float = _method(
+        0.0,
+        FROM_0,
+        "Factor by which the gradient of the meta loss trains the classifier, too (such as 0.1), "
+        "with a method that learns from it; 0 is the papers'.",
+    )
+    virtual_lr: float | None = _method(
+        None,
+        ABOVE_0.or_none,
+        "Rate of the virtual step; by default the current learning rate.",
+    )
+    hidden_units: int = _method(100, COUNT, "Width of the weight net.")
+    fine_tune_share: float = _method(
+        0.2, SHARE, "fine_tune: share of the epochs that train on the meta set."
+    )
+    forget_rate: float | None = _method(
+        None,
+        NOT_ALL.or_none,
+        "co_teaching: share of a batch that is left out in the end; by default --noise_rate.",
+    )
+    gradual_share: float = _method(
+        0.25, NOT_NONE, "co_teaching: share of the training in which the share left out grows."
+    )
+    clean_share: float | None = _method(
+        None,
+        SHARE.or_none,
+        "glc: weight of the meta batch in a step; by default the clean share of all examples.",
+    )
+    weight_net_learning_rate: float = _method(
+        1e-3, ABOVE_0, "Adam's rate for the weight net or label net."
+    )
+    weight_net_weight_decay: float = _method(1e-4, FROM_0, "Its coupled weight decay.")
+
+    network: str = _training(
+        _BY_DATA_SET, one_of(networks.names()), f"Network: {', '.join(networks.names())}."
+    )
+    synchronized_batch_norm: bool = _training(
+        False,
+        BOOLEAN,
+        "With several replicas: batch normalisation takes its statistics over all of them.",
+    )
+    precision: str = _training(
+        "float32",
+        one_of(PRECISIONS),
+        f"What the network computes in: {', '.join(PRECISIONS)}; weights, and what weighs "
+        "examples, stay in float32.",
+    )
+    epochs: int = _training(_BY_DATA_SET, COUNT, "Number of epochs.")
+    steps_per_epoch: int | None = _training(
+        None, COUNT.or_none, "Steps an epoch; by default one pass over the training set."
+    )
+    batch_size: int = _training(100, COUNT, "Training examples a step.")
+    meta_batch_size: int = _training(100, COUNT, "Meta examples a step.")
+    learning_rate: float = _training(
+        0.1, ABOVE_0, "Rate of the first epoch; falls along a cosine, once an epoch."
+    )
+    momentum: float = _training(0.9, SHARE, "Momentum of SGD.")
+    weight_decay: float = _training(5e-4, FROM_0, "Coupled weight decay of SGD.")
+    seed: int = _training(0, SEED, "Seed of every random choice.")
 
     def __post_init__(self) -> None:
         """Checks every value, and tells all that is wrong at once."""
-        mistakes = _wrong_values(self)
-        mistakes += _wrong_combinations(self, {name for name, _ in mistakes})
+        wrong = {
+            field.name: mistake
+            for field in dataclasses.fields(self)
+            if (mistake := field.metadata["allowed"].mistake(field.name, getattr(self, field.name)))
+        }
+        mistakes = [*wrong.values(), *_wrong_combinations(self, set(wrong))]
         if mistakes:
-            raise ValueError(" ".join(message for _, message in mistakes))
+            raise ValueError(" ".join(mistakes))
 
     def augmentation(self, by_default: bool) -> data.Augmentation:
         """The augmentation of the training set.
@@ -181,7 +349,7 @@ def resolve(**given: Any) -> Settings:
         ValueError: as `Settings`.
     """
     given = {name: value for name, value in given.items() if value is not None}
-    dataset = given.setdefault("dataset", "digits")
+    dataset = given.get("dataset", Settings.dataset)
     registered = data.registered_name(dataset) if _is_dataset(dataset) else "tfds:NAME"
     defaults = dict(DEFAULTS.get(registered, DEFAULTS["tfds:NAME"]))
     long_tailed = given.get("imbalance_factor", 1.0) < 1.0 and "noise_rate" not in given
@@ -193,15 +361,6 @@ def resolve(**given: Any) -> Settings:
     if given.get("meta") == "pseudo":
         defaults["num_meta"] = None
     return Settings(**{**defaults, **given})
-
-
-def flag_lines(settings: Settings) -> list[str]:
-    """The settings as the lines of a flag file; what is `None` is left out."""
-    return [
-        flag_line(name, value)
-        for name, value in dataclasses.asdict(settings).items()
-        if value is not None
-    ]
 
 
 def on_other_data(settings: Settings, dataset: str) -> Settings:
@@ -221,186 +380,13 @@ def on_other_data(settings: Settings, dataset: str) -> Settings:
     return resolve(**kept, dataset=dataset)
 
 
-def lines_beside_defaults(settings: Settings) -> list[str]:
-    """The settings as lines of a flag file, without those that are the data set's defaults."""
-    defaults = dataclasses.asdict(resolve(dataset=settings.dataset)) | {"dataset": None}
-    return [
-        flag_line(name, value)
-        for name, value in dataclasses.asdict(settings).items()
-        if value is not None and value != defaults[name]
-    ]
-
-
-def settings_of_lines(lines: Iterable[str]) -> list[str]:
-    """Of the lines of a run's flag file, the settings."""
-    return [line for line in map(str.strip, lines) if _setting_of(line) is not None]
-
-
-def differences(lines: Iterable[str], settings: Settings) -> list[str]:
-    """What differs between the settings of a run's flag file and others.
-
-    A run that is older than a setting was made with its default.
+def _wrong_combinations(settings: Settings, wrong: set[str]) -> list[str]:
+    """Sentences about values that do not go together.
 
     Args:
-        lines: of the flag file.
-        settings: the others.
-
-    Returns:
-        Lines of either that the other lacks, sorted.
+        settings: the values.
+        wrong: the names of those that are wrong by themselves, about which nothing more is said.
     """
-    there, here = set(settings_of_lines(lines)), set(flag_lines(settings))
-    known = {_setting_of(line) for line in there}
-    defaults = {flag_line(field.name, field.default) for field in dataclasses.fields(Settings)}
-    added_since = {line for line in here & defaults if _setting_of(line) not in known}
-    return sorted((there ^ here) - added_since)
-
-
-def _setting_of(line: str) -> str | None:
-    """The setting that a line of a flag file is about; `None` if it is about none."""
-    if not line.startswith("--"):
-        return None
-    name = line.removeprefix("--").split("=")[0]
-    names = {field.name for field in dataclasses.fields(Settings)}
-    return next((one for one in (name, name.removeprefix("no")) if one in names), None)
-
-
-def flag_line(name: str, value: object) -> str:
-    """One line of a flag file."""
-    if isinstance(value, bool):
-        return f"--{name}" if value else f"--no{name}"
-    if isinstance(value, tuple | list):
-        value = ",".join(map(str, value))
-    return f"--{name}={value}"
-
-
-def _is_dataset(name: Any) -> bool:
-    try:
-        data.registered_name(name)
-    except (ValueError, AttributeError):  # no name, or no string
-        return False
-    return True
-
-
-class _Range(NamedTuple):
-    """What a setting may be: integers, or finite numbers, within a range."""
-
-    allowed: str
-    kind: type
-    contains: Callable[[Any], bool]
-    optional: bool = False
-
-    def holds(self, value: Any) -> bool:
-        """Whether the value is of the kind and within the range."""
-        if value is None:
-            return self.optional
-        if isinstance(value, bool | np.bool_) or not isinstance(value, self.kind):
-            return False
-        return math.isfinite(value) and self.contains(value)
-
-
-_LARGEST = 2**31 - 1
-"""Of counts: no run has more epochs, or more examples a batch."""
-_COUNT = _Range(
-    f"at least 1, up to {_LARGEST}", numbers.Integral, lambda value: 1 <= value <= _LARGEST
-)
-_SHARE = _Range("0 to 1", numbers.Real, lambda value: 0.0 <= value <= 1.0)
-_NOT_ALL = _Range("0 to below 1", numbers.Real, lambda value: 0.0 <= value < 1.0)
-_NOT_NONE = _Range("above 0, up to 1", numbers.Real, lambda value: 0.0 < value <= 1.0)
-_FROM_0 = _Range("at least 0, and finite", numbers.Real, lambda value: value >= 0.0)
-_ABOVE_0 = _Range("above 0, and finite", numbers.Real, lambda value: value > 0.0)
-_RANGES = {
-    **dict.fromkeys(("epochs", "batch_size", "meta_batch_size", "hidden_units"), _COUNT),
-    **dict.fromkeys(("meta_every", "pseudo_warmup", "pseudo_every"), _COUNT),
-    **dict.fromkeys(
-        ("num_meta", "train_examples", "steps_per_epoch"), _COUNT._replace(optional=True)
-    ),
-    **dict.fromkeys(("momentum", "max_unreadable", "fine_tune_share"), _SHARE),
-    **dict.fromkeys(("noise_rate", "clean_share"), _SHARE._replace(optional=True)),
-    **dict.fromkeys(("memory", "pair_memory", "elr_beta"), _NOT_ALL),
-    "forget_rate": _NOT_ALL._replace(optional=True),
-    **dict.fromkeys(("imbalance_factor", "gradual_share", "warm_up"), _NOT_NONE),
-    **dict.fromkeys(
-        ("weight_decay", "clip", "weight_net_weight_decay", "elr_lambda", "meta_weight"), _FROM_0
-    ),
-    **dict.fromkeys(("learning_rate", "weight_net_learning_rate"), _ABOVE_0),
-    "virtual_lr": _ABOVE_0._replace(optional=True),
-    # Up to the largest that Keras's own generator takes.
-    "seed": _Range("at least 0, below 2**32", numbers.Integral, lambda value: 0 <= value < 2**32),
-}
-_BOOLEANS = ("meta_balanced", "allow_leak", "synchronized_batch_norm", "zero_mean")
-_CHOICES = {
-    "noise": KINDS,
-    "imbalance": imbalance.KINDS,
-    "meta": META_KINDS,
-    "method": methods.names(),
-    "base_loss": losses.names(),
-    "meta_loss": tuple(META_LOSSES),
-    "network": networks.names(),
-    "precision": PRECISIONS,
-}
-
-
-def _wrong_values(settings: Settings) -> list[tuple[str, str]]:
-    """The names of the values that are wrong by themselves, each with a sentence about it."""
-    wrong = []
-
-    def check(name: str, holds: Callable[[Any], bool], allowed: str) -> None:
-        value = getattr(settings, name)
-        if not holds(value):
-            shown = value if isinstance(value, str | numbers.Real) else repr(value)
-            if isinstance(value, tuple):
-                shown = ",".join(map(str, value))
-            wrong.append(
-                (name, f"{name} is out of range. Received: {name}={shown}; allowed: {allowed}.")
-            )
-
-    check("dataset", _is_dataset, ", ".join(data.names()))
-    for name, choices in _CHOICES.items():
-        check(name, choices.__contains__, ", ".join(choices))
-    for name, allowed in _RANGES.items():
-        check(name, allowed.holds, allowed.allowed)
-    for name in _BOOLEANS:
-        check(name, lambda value: isinstance(value, bool), "True, False")
-    check(
-        "image_size",
-        lambda size: size is None or _is_size(size),
-        f"height and width of {MIN_SIDE} to {MAX_SIDE}, as in 224,224",
-    )
-    check(
-        "meta_add",
-        lambda paths: paths is None or isinstance(paths, tuple) and bool(paths) and all(paths),
-        "paths of tables, separated by commas",
-    )
-    check(
-        "outer_lr",
-        lambda rate: isinstance(rate, str) and rate == "auto" or _FROM_0.holds(rate),
-        f"auto, or {_FROM_0.allowed}",
-    )
-    for name, check_itself in (
-        ("virtual_scope", lambda: check_scope(settings.virtual_scope)),
-        ("augment", lambda: settings.augment is None or check_boolean("augment", settings.augment)),
-        *(
-            (name, functools.partial(data.Augmentation, **{name: getattr(settings, name)}))
-            for name in ("randaugment", "cutout", "mixup")
-        ),
-    ):
-        try:
-            check_itself()
-        except (ValueError, TypeError) as error:
-            wrong.append((name, str(error)))
-    return wrong
-
-
-def _is_size(size: Any) -> bool:
-    return (
-        isinstance(size, tuple)
-        and len(size) == 2
-        and all(isinstance(side, int) and MIN_SIDE <= side <= MAX_SIDE for side in size)
-    )
-
-
-def _wrong_combinations(settings: Settings, wrong: set[str]) -> list[tuple[str, str]]:
-    """The same for values that do not go together, as far as none of them is wrong by itself."""
     method, noise, rate = settings.method, settings.noise, settings.noise_rate
     mistakes = []
 
@@ -408,7 +394,7 @@ def _wrong_combinations(settings: Settings, wrong: set[str]) -> list[tuple[str, 
         named = names.split()
         if is_wrong and wrong.isdisjoint(named):
             received = ", ".join(f"{name}={getattr(settings, name)}" for name in named)
-            mistakes.append((named[0], f"{message} Received: {received}; allowed: {allowed}."))
+            mistakes.append(f"{message} Received: {received}; allowed: {allowed}.")
 
     takers = ", ".join(filter(methods.takes_base_loss, methods.names()))
     kinds = ", ".join(kind for kind in KINDS if kind not in KINDS_WITHOUT_RATE)

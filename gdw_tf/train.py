@@ -38,10 +38,11 @@ from gdw_tf.checkpoints import Checkpoint
 from gdw_tf.data import describe
 from gdw_tf.data.noise import TABLE_CLASSES, matrix_text
 from gdw_tf.fitting import fit_round
+from gdw_tf.flag_files import flag_line, flag_lines
 from gdw_tf.memory import peak_memory
 from gdw_tf.methods import Method
 from gdw_tf.rounds import Round, rounds
-from gdw_tf.settings import Settings, flag_line, flag_lines
+from gdw_tf.settings import Settings
 from gdw_tf.workdir import Workdir
 
 _LARGEST_RECORD = 2**30

@@ -38,7 +38,8 @@ import numpy as np
 from gdw_tf import files
 from gdw_tf.checkpoints import Checkpoint, CheckpointFolder
 from gdw_tf.checks import check_directory
-from gdw_tf.settings import Settings, differences
+from gdw_tf.flag_files import differences
+from gdw_tf.settings import Settings
 
 
 class Choice(NamedTuple):

@@ -14,7 +14,7 @@ import shutil
 from pathlib import Path
 
 from gdw_tf import cli, files, train_flags
-from gdw_tf.settings import settings_of_lines
+from gdw_tf.flag_files import settings_of_lines
 from gdw_tf.workdir import Workdir
 
 

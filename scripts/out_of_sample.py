@@ -16,8 +16,9 @@ import tensorflow as tf
 from sklearn.model_selection import StratifiedKFold
 
 from gdw_tf import callbacks, data, experiment, files
+from gdw_tf.flag_files import differences, flag_lines
 from gdw_tf.schedules import cosine_by_epoch
-from gdw_tf.settings import Settings, differences, flag_lines
+from gdw_tf.settings import Settings
 
 FOLDS = 5
 

@@ -44,9 +44,9 @@ from gdw_tf.comparison import (
     train_all,
 )
 from gdw_tf.comparison_flags import JOBS, METHODS, SEEDS, methods_or
+from gdw_tf.flag_files import assignments_of, differences, flag_lines, settings_of_lines
 from gdw_tf.portable.export import check_portable
 from gdw_tf.results import early_stopping_accuracy, markdown_table, markdown_text, percent
-from gdw_tf.settings import differences, flag_lines, settings_of_lines
 from gdw_tf.workdir import Workdir
 
 ROOT = Path(__file__).parents[1]
@@ -81,7 +81,7 @@ class Setting(NamedTuple):
         if not isinstance(self.flags, str):
             return self.flags
         lines = (ROOT / "flags" / f"{self.flags}.flags").read_text().splitlines()
-        return tuple(train_flags.assignment_of(line) for line in lines if line.startswith("--"))
+        return tuple(assignments_of(lines))
 
 
 TABLES: dict[str, tuple[Setting, ...]] = {

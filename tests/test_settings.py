@@ -6,15 +6,9 @@ import inspect
 import pytest
 
 from gdw_tf import data, methods, train_flags
-from gdw_tf.settings import (
-    DEFAULTS,
-    Settings,
-    differences,
-    flag_lines,
-    lines_beside_defaults,
-    on_other_data,
-    resolve,
-)
+from gdw_tf.defaults import DEFAULTS
+from gdw_tf.flag_files import differences, flag_lines, lines_beside_defaults
+from gdw_tf.settings import Settings, on_other_data, resolve
 
 
 def test_every_data_set_has_its_defaults():
@@ -28,15 +22,16 @@ DEFAULTS_OF_SETTINGS = {
 }
 
 
-def test_the_defaults_of_flags_are_those_of_the_settings():
-    of_flags = {
-        flag.name: flag.default
-        for group in train_flags.GROUPS.values()
-        for flag in group
-        if flag.name in DEFAULTS_OF_SETTINGS and flag.default is not None
-    }
-    assert len(of_flags) > 25
-    assert of_flags == {name: DEFAULTS_OF_SETTINGS[name] for name in of_flags}
+def test_every_setting_has_its_flag_under_a_heading_of_the_help():
+    shown = [flag.name for group in train_flags.GROUPS.values() for flag in group]
+    assert len(shown) == len(set(shown))
+    assert {field.name for field in dataclasses.fields(Settings)} <= set(shown)
+
+
+@pytest.mark.parametrize("dataset", DEFAULTS)
+def test_what_is_by_default_is_what_the_flags_give(dataset):
+    with train_flags.settings_by_default(), train_flags.flags_set([f"dataset={dataset}"]):
+        assert train_flags.settings_from_flags() == resolve(dataset=dataset)
 
 
 @pytest.mark.parametrize("method", methods.METHODS)

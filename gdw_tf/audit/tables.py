@@ -17,7 +17,8 @@ from gdw_tf.data import ImageFiles, NoisyData
 from gdw_tf.data.images import Images
 from gdw_tf.data.sources.npz import PART_SUFFIXES
 from gdw_tf.data.verified import Verified, image_name, joined
-from gdw_tf.settings import Settings, flag_line, lines_beside_defaults, on_other_data
+from gdw_tf.flag_files import flag_line, lines_beside_defaults
+from gdw_tf.settings import Settings, on_other_data
 
 
 def examples_csv(audit: Audit, noisy: NoisyData, chosen: Sequence[int]) -> str:

@@ -24,11 +24,12 @@ import tensorflow as tf
 import gdw_tf
 from gdw_tf import cli, data, experiment, files, methods, provenance, train_flags
 from gdw_tf.data.augmentation import PADDING
+from gdw_tf.flag_files import flag_lines
 from gdw_tf.methods import Method
 from gdw_tf.methods.loss_correction import LossCorrection
 from gdw_tf.portable import pure
 from gdw_tf.schedules import cosine_by_epoch
-from gdw_tf.settings import Settings, flag_lines
+from gdw_tf.settings import Settings
 
 IMAGES = cli.define_path(
     "images", None, "File of the images, to share among exports; by default images.npz in --out."

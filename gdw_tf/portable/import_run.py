@@ -21,9 +21,10 @@ import numpy as np
 
 from gdw_tf import cli, experiment, files, provenance, run_loading, train_flags
 from gdw_tf.data import NoisyData, describe
+from gdw_tf.flag_files import differences, flag_line, flag_lines
 from gdw_tf.methods import Method
 from gdw_tf.portable import pure
-from gdw_tf.settings import Settings, differences, flag_line, flag_lines
+from gdw_tf.settings import Settings
 from gdw_tf.summary import counts, summarize
 from gdw_tf.workdir import Workdir
 

@@ -19,11 +19,12 @@ import tensorflow as tf
 from gdw_tf import data, experiment, run_loading, train_flags
 from gdw_tf.checks import one_line
 from gdw_tf.data import NoisyData, Source
+from gdw_tf.defaults import OWN_FILES
 from gdw_tf.methods import Method, by_name
 from gdw_tf.methods.labeling import LabelMethod
 from gdw_tf.methods.recorded import RecordedModel
 from gdw_tf.methods.weighting import WeightNetMethod
-from gdw_tf.settings import OWN_FILES, Settings
+from gdw_tf.settings import Settings
 from gdw_tf.workdir import Workdir
 
 CURVES, RECORD, TEST = "weight curve", "record", "test"

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from gdw_tf.data import load, prepare
-from gdw_tf.settings import flag_lines, resolve
+from gdw_tf.flag_files import flag_lines
+from gdw_tf.settings import resolve
 from gdw_tf.workdir import Workdir
 
 from .conftest import SHORT, run
