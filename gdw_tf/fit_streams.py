@@ -14,7 +14,7 @@ batch, wherever the model was saved.) The order of a `tf.data.Dataset` is its ow
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
@@ -49,66 +49,69 @@ def one_pass(data: Data, steps_per_epoch: int | None, *, name: str) -> tf.data.D
     return data.take(steps_per_epoch) if is_endless(data) else data
 
 
-def training_batches(
-    data: Data,
-    *,
-    batch_size: int | None,
-    shuffle: bool,
-    class_weight: Mapping[int, float] | None,
-    steps_per_epoch: int | None,
-    num_classes: int,
-    seed: int,
-    steps_taken: Callable[[], int],
-    num_examples: int | None = None,
-) -> tf.data.Dataset:
+class Options(NamedTuple):
+    """What streams are made by, beside the data.
+
+    Attributes:
+        num_classes: C.
+        seed: seed of the order of arrays.
+        steps_taken: tells the number of training steps taken so far, when an iterator starts.
+        batch_size: of training arrays, 32 by default; a data set is batched already.
+        meta_batch_size: of a meta set in arrays; default `batch_size`.
+        shuffle: whether training arrays are shuffled, anew in every pass.
+        class_weight: factor of each class's training examples, 1 for a class that is not named.
+        meta_class_weight: the same of meta examples.
+        steps_per_epoch: `None` for an epoch of one pass.
+        num_examples: where training batches must have all four parts of `Batch`, N: those of
+            arrays then have, and the index of a data set is checked.
+    """
+
+    num_classes: int
+    seed: int
+    steps_taken: Callable[[], int]
+    batch_size: int | None = None
+    meta_batch_size: int | None = None
+    shuffle: bool = True
+    class_weight: Mapping[int, float] | None = None
+    meta_class_weight: Mapping[int, float] | None = None
+    steps_per_epoch: int | None = None
+    num_examples: int | None = None
+
+
+def training_batches(data: Data, options: Options) -> tf.data.Dataset:
     """Training batches `(inputs, labels[, sample_weight])`, or all four parts of `Batch`.
 
     Args:
         data: what `read` returned.
-        batch_size: for arrays, 32 by default; none for a data set, which is batched already.
-        shuffle: whether arrays are shuffled, anew in every pass.
-        class_weight: factor of each class's examples, 1 for a class that is not named.
-        steps_per_epoch: `None` for an epoch of one pass.
-        num_classes: C.
-        seed: seed of the shuffling.
-        steps_taken: tells the number of training steps taken so far, when an iterator starts.
-        num_examples: where batches must have all four parts, N: those of arrays then have, and
-            the index of a data set is checked.
+        options: see there.
 
     Returns:
-        The data set; or passes over the arrays from that step on, without end, where
+        The data set; or passes over the arrays from the step on that is reached, without end, where
         `steps_per_epoch` is given; else the whole pass in which that step lies.
     """
     if isinstance(data, Arrays):
-        batch_size = batch_size or DEFAULT_BATCH_SIZE
-        with_index = num_examples is not None
+        batch_size = options.batch_size or DEFAULT_BATCH_SIZE
+        with_index = options.num_examples is not None
         steps = -(-data.size // batch_size)
-        batches_of_pass = _passes_over_arrays(data, batch_size, shuffle, seed, with_index)
+        batches_of_pass = _passes_over_arrays(
+            data, batch_size, options.shuffle, options.seed, with_index
+        )
 
         def from_step(step: tf.Tensor) -> tf.data.Dataset:
             passes = _count_from(step // steps).flat_map(batches_of_pass)
-            return passes if steps_per_epoch is None else passes.skip(step % steps)
+            return passes if options.steps_per_epoch is None else passes.skip(step % steps)
 
-        batches = _from_position(steps_taken, from_step)
-        if steps_per_epoch is None:
+        batches = _from_position(options.steps_taken, from_step)
+        if options.steps_per_epoch is None:
             batches = batches.take(steps)
     else:
-        batches = _with_checked_labels(data, num_classes)
-        if num_examples is not None:
-            batches = _with_checked_index(batches, num_examples)
-    return _with_class_weight(batches, class_weight, num_classes) if class_weight else batches
+        batches = _with_checked_labels(data, options.num_classes)
+        if options.num_examples is not None:
+            batches = _with_checked_index(batches, options.num_examples)
+    return _with_class_weight(batches, options.class_weight, options.num_classes)
 
 
-def meta_batches(
-    data: Data,
-    *,
-    batch_size: int,
-    steps_per_epoch: int | None,
-    num_classes: int,
-    seed: int,
-    steps_taken: Callable[[], int],
-    class_weight: Mapping[int, float] | None = None,
-) -> tf.data.Dataset:
+def meta_batches(data: Data, options: Options) -> tf.data.Dataset:
     """An endless stream of meta batches `(inputs, labels[, sample_weight])`, as those of training.
 
     Arrays are shuffled anew in every pass, the passes joined end to end so that every batch is
@@ -116,28 +119,29 @@ def meta_batches(
     anew with every epoch: after `steps_per_epoch` batches or, where that is `None`, whenever
     Keras starts an iterator; one that is endless by itself is left alone.
     """
-
-    def weighted(batches: tf.data.Dataset) -> tf.data.Dataset:
-        return _with_class_weight(batches, class_weight, num_classes) if class_weight else batches
-
     if not isinstance(data, Arrays):
-        repeated = weighted(_with_checked_labels(data, num_classes)).repeat()
-        if is_endless(data) or steps_per_epoch is None:
+        checked = _with_checked_labels(data, options.num_classes)
+        repeated = _with_class_weight(
+            checked, options.meta_class_weight, options.num_classes
+        ).repeat()
+        if is_endless(data) or options.steps_per_epoch is None:
             return repeated
-        return tf.data.Dataset.counter().flat_map(lambda _: repeated.take(steps_per_epoch))
+        return tf.data.Dataset.counter().flat_map(lambda _: repeated.take(options.steps_per_epoch))
+    batch_size = options.meta_batch_size or options.batch_size or DEFAULT_BATCH_SIZE
     batch_size = min(batch_size, data.size)
-    examples, key = _tensors(data), stream_key(seed, "meta")
+    examples, key = _tensors(data), stream_key(options.seed, "meta")
 
     def from_step(step: tf.Tensor) -> tf.data.Dataset:
         number, seen = step * batch_size // data.size, step * batch_size % data.size
         indices = _count_from(number).flat_map(lambda n: shuffled_pass(data.size, fold(key, n)))
         return gather_batches(indices.skip(seen), examples, batch_size, drop_remainder=True)
 
-    return weighted(_from_position(steps_taken, from_step))
+    batches = _from_position(options.steps_taken, from_step)
+    return _with_class_weight(batches, options.meta_class_weight, options.num_classes)
 
 
-def pairs(training: tf.data.Dataset, meta: tf.data.Dataset | None) -> tf.data.Dataset:
-    """Joins training and meta batches: a stream of (training batch, meta batch).
+def pairs(training: Data, meta: Data | None, options: Options) -> tf.data.Dataset:
+    """The stream that `fit` trains on, of (training batch, meta batch).
 
     Under a strategy every replica takes a part of both. Parts that are `None` are `()` here, which
     a strategy can split; so is the meta batch where there is none.
@@ -146,15 +150,18 @@ def pairs(training: tf.data.Dataset, meta: tf.data.Dataset | None) -> tf.data.Da
     def without_none(batch: tuple[Any, ...]) -> tuple[Any, ...]:
         return tuple(() if part is None else part for part in batch)
 
+    batches = training_batches(training, options)
     if meta is None:
-        joined = training.map(lambda *batch: (without_none(batch), ()))
+        joined = batches.map(lambda *batch: (without_none(batch), ()))
     else:
-        joined = tf.data.Dataset.zip(training, meta).map(
+        joined = tf.data.Dataset.zip(batches, meta_batches(meta, options)).map(
             lambda batch, meta_batch: (without_none(batch), without_none(meta_batch))
         )
-    options = tf.data.Options()
-    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
-    return joined.with_options(options).prefetch(tf.data.AUTOTUNE)
+    distribution = tf.data.Options()
+    distribution.experimental_distribute.auto_shard_policy = (
+        tf.data.experimental.AutoShardPolicy.DATA
+    )
+    return joined.with_options(distribution).prefetch(tf.data.AUTOTUNE)
 
 
 def _passes_over_arrays(
@@ -223,8 +230,10 @@ def _with_checked_index(batches: tf.data.Dataset, num_examples: int) -> tf.data.
 
 
 def _with_class_weight(
-    batches: tf.data.Dataset, class_weight: Mapping[int, float], num_classes: int
+    batches: tf.data.Dataset, class_weight: Mapping[int, float] | None, num_classes: int
 ) -> tf.data.Dataset:
+    if not class_weight:
+        return batches
     factors = tf.constant(
         [class_weight.get(label, 1.0) for label in range(num_classes)], keras.config.floatx()
     )

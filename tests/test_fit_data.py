@@ -19,18 +19,15 @@ def read(*data: Any) -> Arrays | tf.data.Dataset:
     return fit_data.read(*data, name="the data")
 
 
-def training_batches(data: Any, **arguments: Any) -> tf.data.Dataset:
-    defaults = {"batch_size": 4, "shuffle": True, "class_weight": None, "num_classes": 3}
-    order = {"seed": 1, "steps_taken": lambda: 0, "steps_per_epoch": None}
-    if not isinstance(data, Arrays):
-        defaults["batch_size"] = None
-    return fit_streams.training_batches(data, **{**defaults, **order, **arguments})
+OPTIONS = fit_streams.Options(num_classes=3, seed=1, steps_taken=lambda: 0, batch_size=4)
 
 
-def meta_batches(data: Any, **arguments: Any) -> tf.data.Dataset:
-    defaults = {"batch_size": 4, "num_classes": 3, "steps_per_epoch": None}
-    defaults |= {"seed": 1, "steps_taken": lambda: 0}
-    return fit_streams.meta_batches(data, **{**defaults, **arguments})
+def training_batches(data: Any, **options: Any) -> tf.data.Dataset:
+    return fit_streams.training_batches(data, OPTIONS._replace(**options))
+
+
+def meta_batches(data: Any, **options: Any) -> tf.data.Dataset:
+    return fit_streams.meta_batches(data, OPTIONS._replace(**options))
 
 
 def order(batches: tf.data.Dataset) -> list[int]:

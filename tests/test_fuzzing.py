@@ -201,17 +201,15 @@ def arrays_become_batches_of_all_examples_or_are_refused(x, y, weights, batch_si
     length = -(-arrays.size // batch_size)
 
     def stream(steps_taken: int) -> list[np.ndarray]:
-        batches = fit_streams.training_batches(
-            arrays,
-            batch_size=batch_size,
-            shuffle=True,
-            class_weight=None,
-            steps_per_epoch=length,
+        options = fit_streams.Options(
             num_classes=num_classes,
             seed=1,
             steps_taken=lambda: steps_taken,
+            batch_size=batch_size,
+            steps_per_epoch=length,
             num_examples=arrays.size,
         )
+        batches = fit_streams.training_batches(arrays, options)
         return [parts[3].numpy() for parts in batches.take(steps + length)]
 
     whole = stream(0)

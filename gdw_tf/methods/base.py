@@ -12,7 +12,6 @@ data, compile, fit, logging, saving, export.
 
 from __future__ import annotations
 
-import functools
 import random
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -72,6 +71,8 @@ class Method(WatchedModel):
         classifier: the classifier.
         base_loss: the loss that a method which can work with any softmax loss was given; else
             `None`.
+        option_names: the arguments of its own that a subclass takes.
+        reported: the quantities of a step that a subclass logs.
         networks: all networks that are trained; the classifier is the first.
         progress: how much of the training is done, 0 to 1, a scalar variable that `fit` sets at the
             start of every epoch: epoch / epochs.
@@ -393,14 +394,14 @@ class Method(WatchedModel):
             batch_size: batch size of arrays; default 32.
             meta_batch_size: batch size of a meta set given as arrays; default `batch_size`, and
                 never more than the meta set.
-            validation_split: share of arrays, their last, kept for validation.
+            validation_split: share of arrays, their last, kept for validation; default none.
             validation_data: as in Keras, or a function as `x` is, of a data set with an end.
             validation_batch_size: as in Keras; default `batch_size`.
-            shuffle: whether arrays are shuffled.
+            shuffle: whether arrays are shuffled, anew in every pass; default yes.
             class_weight: factor of each class's examples in the loss, multiplied with
                 `sample_weight` where both are given. It is one of training examples; of clean ones
                 only where plain steps are taken on them (`clean_only`, the end of `fine_tune`).
-            sample_weight: factor of each example in the loss, (N,).
+            sample_weight: factor of each example in the loss, (N,); default 1.
             steps_per_epoch: training steps an epoch; default one pass over the training data.
             num_examples: N, the number of training examples behind the index of a data set.
             callbacks: as in Keras.
@@ -489,16 +490,27 @@ class Method(WatchedModel):
                 **arguments,
             )
 
-        batches = self._batches(
-            *(x, meta_data, training, meta),
+        options = fit_streams.Options(
             num_classes=num_classes,
+            seed=self.seed,
+            steps_taken=lambda: int(self.steps_taken.numpy()),
             batch_size=batch_size,
             meta_batch_size=meta_batch_size,
             shuffle=shuffle,
             class_weight=class_weight,
-            num_examples=num_examples,
+            meta_class_weight=class_weight if self.steps_on_meta_batches else None,
             steps_per_epoch=steps_per_epoch,
+            num_examples=num_examples if self._needs_index(num_classes) else None,
         )
+        if callable(x) and has_workers(self.distribute_strategy):
+            batches = of_all_workers(
+                self.distribute_strategy,
+                lambda context: fit_streams.pairs(
+                    x(context), None if meta is None else meta_data(context), options
+                ),
+            )
+        else:
+            batches = fit_streams.pairs(training, meta, options)
         arguments |= {
             "callbacks": [ReportProgress(self.progress), *callbacks],
             "validation_data": of_all_workers(self.distribute_strategy, given.validation_data),
@@ -523,61 +535,6 @@ class Method(WatchedModel):
             self.remember(num_examples, self.memory_width(num_classes))
         if self.record_examples:
             self.make_record(num_examples, num_classes)
-
-    def _batches(
-        self,
-        x: Any,
-        meta_data: Any,
-        training: fit_data.Data,
-        meta: fit_data.Data | None,
-        **arguments: Any,
-    ) -> Any:
-        """What Keras trains on: the stream of `_pairs`, or of workers the one that each makes."""
-        pairs = functools.partial(self._pairs, **arguments)
-        if not callable(x) or not has_workers(self.distribute_strategy):
-            return pairs(training, meta)
-        return of_all_workers(
-            self.distribute_strategy,
-            lambda context: pairs(x(context), None if meta is None else meta_data(context)),
-        )
-
-    def _pairs(
-        self,
-        training: fit_data.Data,
-        meta: fit_data.Data | None,
-        *,
-        num_classes: int,
-        batch_size: int | None,
-        meta_batch_size: int | None,
-        shuffle: bool,
-        class_weight: Mapping[int, float] | None,
-        num_examples: int | None,
-        steps_per_epoch: int | None,
-    ) -> tf.data.Dataset:
-        """The stream of (training batch, meta batch) that `fit` trains on."""
-        common = {
-            "steps_per_epoch": steps_per_epoch,
-            "num_classes": num_classes,
-            "seed": self.seed,
-            "steps_taken": lambda: int(self.steps_taken.numpy()),
-        }
-        batches = fit_streams.training_batches(
-            training,
-            batch_size=batch_size,
-            shuffle=shuffle,
-            class_weight=class_weight,
-            num_examples=num_examples if self._needs_index(num_classes) else None,
-            **common,
-        )
-        meta_batches = None
-        if meta is not None:
-            meta_batches = fit_streams.meta_batches(
-                meta,
-                batch_size=meta_batch_size or batch_size or fit_streams.DEFAULT_BATCH_SIZE,
-                class_weight=class_weight if self.steps_on_meta_batches else None,
-                **common,
-            )
-        return fit_streams.pairs(batches, meta_batches)
 
     def before_training(
         self,

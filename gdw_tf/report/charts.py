@@ -1,12 +1,12 @@
 """The figures of the report, a function each: from groups of runs to panels, in numbers and words.
 
-Each function also says what is missing and why; a figure without panels is that alone.
+What is missing, and why, stands in the figure, too; a figure without panels is that alone.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -46,15 +46,7 @@ def accuracy_curves(groups: Sequence[Group]) -> Figure:
         "accuracy": "Training accuracy in %, on the labels given",
         "meta_accuracy": "Meta accuracy in %",
     }
-    panels = [_curves(groups, column, title, 100.0, 1) for column, title in titles.items()]
-    return Figure(
-        "accuracy",
-        "Accuracy",
-        f"Accuracy after every epoch, the mean over the seeds with a band of one standard "
-        f"deviation; the thick line at the end is the mean of the last {LAST_EPOCHS} epochs.",
-        [panel for panel in panels if panel],
-        _without_epochs(groups),
-    )
+    return _epoch_curves(groups, "Accuracy", titles, 100.0, 1, _without_epochs(groups))
 
 
 def loss_curves(groups: Sequence[Group]) -> Figure:
@@ -64,14 +56,7 @@ def loss_curves(groups: Sequence[Group]) -> Figure:
         "loss": "Training loss, on the labels given",
         "meta_loss": "Meta loss",
     }
-    panels = [_curves(groups, column, title, 1.0, 3) for column, title in titles.items()]
-    return Figure(
-        "loss",
-        "Loss",
-        f"Loss after every epoch, the mean over the seeds with a band of one standard deviation; "
-        f"the thick line at the end is the mean of the last {LAST_EPOCHS} epochs.",
-        [panel for panel in panels if panel],
-    )
+    return _epoch_curves(groups, "Loss", titles, 1.0, 3)
 
 
 def weight_curves(groups: Sequence[Group]) -> Figure:
@@ -328,6 +313,26 @@ def per_class(runs: Sequence[ReportedRun]) -> np.ndarray:
     with np.errstate(invalid="ignore"):
         of_runs = [100 * np.diag(run.confusion) / run.confusion.sum(axis=1) for run in runs]
     return np.mean(of_runs, axis=0)
+
+
+def _epoch_curves(
+    groups: Sequence[Group],
+    what: str,
+    titles: Mapping[str, str],
+    scale: float,
+    digits: int,
+    missing: Sequence[str] = (),
+) -> Figure:
+    """Curves over the epochs, a panel for each column of the metrics that a run has."""
+    panels = [_curves(groups, column, title, scale, digits) for column, title in titles.items()]
+    return Figure(
+        what.lower(),
+        what,
+        f"{what} after every epoch, the mean over the seeds with a band of one standard deviation; "
+        f"the thick line at the end is the mean of the last {LAST_EPOCHS} epochs.",
+        [panel for panel in panels if panel],
+        missing,
+    )
 
 
 def _curves(
