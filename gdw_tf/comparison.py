@@ -18,7 +18,7 @@ import re
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -156,21 +156,18 @@ class Run:
         if self.is_complete and self.settings.dataset in OWN_FILES:
             source = experiment.load_source(self.settings, **train_flags.locations())
             noisy = run_loading.prepared_from(source, self.workdir, self.settings)
-            self.workdir.check_training_set(noisy.training_digest())
-            self.workdir.check_evaluation_sets(noisy.evaluation_digest())
+            self.workdir.check_data(noisy)
 
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """Contenders and their runs, a list for each.
+    """Contenders and their runs.
 
     Attributes:
-        contenders: the rows.
-        runs: of each row, a run for each seed.
+        runs: of each contender, a row of the table, a run for each seed.
     """
 
-    contenders: tuple[Contender, ...]
-    runs: tuple[tuple[Run, ...], ...]
+    runs: Mapping[Contender, Sequence[Run]]
 
     @classmethod
     def plan(
@@ -202,17 +199,16 @@ class Comparison:
             raise ValueError(f"seeds must be numbers. Received: {','.join(seeds)}; allowed: 0,1,2")
         if len(set(map(int, seeds))) < len(seeds):
             raise ValueError(f"seeds must be different ones. Received: {','.join(seeds)}")
-        contenders = tuple(map(Contender.parse, names))
+        contenders = list(map(Contender.parse, names))
         if useless := [one.name for one in contenders if one.method in refused]:
             raise ValueError(
                 f"methods must be training methods here. Received: {', '.join(useless)}"
             )
         plan = cls(
-            contenders,
-            tuple(
-                tuple(_planned(contender, seed, root, assignments) for seed in seeds)
+            {
+                contender: [_planned(contender, seed, root, assignments) for seed in seeds]
                 for contender in contenders
-            ),
+            }
         )
         plan._check_directories()
         for run in plan.trainings:
@@ -226,7 +222,7 @@ class Comparison:
             ValueError: two have, whose names differ in what a directory's name cannot hold.
         """
         settings: dict[Workdir, Settings] = {}
-        for run in (run for runs in self.runs for run in runs):
+        for run in (run for runs in self.runs.values() for run in runs):
             if settings.setdefault(run.workdir, run.settings) != run.settings:
                 raise ValueError(
                     "Two methods would be trained in one directory; name their flags in other "
@@ -238,7 +234,7 @@ class Comparison:
         """The runs to train, each once."""
         trained = {
             run.workdir: run
-            for contender, runs in zip(self.contenders, self.runs, strict=True)
+            for contender, runs in self.runs.items()
             if contender.method not in SUPPORT_VECTOR_MACHINES
             for run in runs
         }
@@ -246,16 +242,13 @@ class Comparison:
 
     def fit_support_vector_machines(self) -> None:
         """Computes the rows without trainings, so that their errors come before the trainings."""
-        for contender, runs in zip(self.contenders, self.runs, strict=True):
+        for contender, runs in self.runs.items():
             if contender.method in SUPPORT_VECTOR_MACHINES:
                 _row(contender, runs)
 
     def rows(self) -> list[Row]:
         """The figures of the runs that are complete."""
-        return [
-            _row(contender, runs)
-            for contender, runs in zip(self.contenders, self.runs, strict=True)
-        ]
+        return [_row(contender, runs) for contender, runs in self.runs.items()]
 
 
 def _planned(contender: Contender, seed: str, root: Path, assignments: Sequence[str]) -> Run:

@@ -132,8 +132,7 @@ def _open(
     source = data.without(source, unreadable or ())
     noisy = experiment.prepare_data(settings, source)
     if is_chief:
-        workdir.check_training_set(noisy.training_digest())
-        workdir.check_evaluation_sets(noisy.evaluation_digest())
+        workdir.check_data(noisy)
     checkpoint = workdir.checkpoints.latest()
     with strategy.scope():
         model = (
@@ -174,10 +173,7 @@ def _begin(
     """Writes and says what is about to be trained, from which epoch and step on."""
     if run.unreadable is not None:
         workdir.write_unreadable(run.unreadable)
-    workdir.write_description(describe.full_description(settings, run.noisy))
-    workdir.write_class_names(run.noisy.class_names)
-    workdir.write_training_set(run.noisy.training_digest())
-    workdir.write_evaluation_sets(run.noisy.evaluation_digest())
+    workdir.write_data(run.noisy, describe.full_description(settings, run.noisy))
     workdir.restore(run.checkpoint)
     _warn_of_damaged_best(workdir)
     _announce(settings, run.noisy, workdir, epoch, step)

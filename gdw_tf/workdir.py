@@ -29,7 +29,7 @@ import fcntl
 import json
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -38,6 +38,7 @@ import numpy as np
 from gdw_tf import files
 from gdw_tf.checkpoints import Checkpoint, CheckpointFolder
 from gdw_tf.checks import check_directory
+from gdw_tf.data import NoisyData
 from gdw_tf.flag_files import differences
 from gdw_tf.settings import Settings
 
@@ -182,17 +183,18 @@ class Workdir:
                 f"came, went or changed. Received: {self.root}"
             )
 
-    def check_evaluation_sets(self, digest: str) -> None:
-        """Raises an error where meta set or test set are not those that the run began with.
+    def check_data(self, noisy: NoisyData) -> None:
+        """Raises an error where the data are not those that the run began with.
 
         Args:
-            digest: `gdw_tf.data.NoisyData.evaluation_digest` of the data as they are, before a
-                pseudo-clean set is chosen.
+            noisy: the data as they are, before a pseudo-clean meta set is chosen.
 
         Raises:
-            ValueError: they are others.
+            ValueError: training set, meta set or test set are others.
         """
-        if self.evaluation_sets.exists() and self.evaluation_sets.read_text().strip() != digest:
+        self.check_training_set(noisy.training_digest())
+        path, digest = self.evaluation_sets, noisy.evaluation_digest()
+        if path.exists() and path.read_text().strip() != digest:
             raise ValueError(
                 "Meta set or test set are no longer those that the run began with: images or "
                 f"labels came, went or changed. Received: {self.root}"
@@ -254,13 +256,18 @@ class Workdir:
     def _lock(self) -> Path:
         return self.root / "lock"
 
-    def write_training_set(self, digest: str) -> None:
-        """Writes training_set.txt."""
-        files.write_text(self.training_set, f"{digest}\n")
+    def write_data(self, noisy: NoisyData, description: str) -> None:
+        """Writes what says which data the run is of.
 
-    def write_evaluation_sets(self, digest: str) -> None:
-        """Writes evaluation_sets.txt."""
-        files.write_text(self.evaluation_sets, f"{digest}\n")
+        Args:
+            noisy: the data, before a pseudo-clean meta set is chosen.
+            description: of them, for people.
+        """
+        self.write_description(description)
+        names = json.dumps(noisy.class_names, ensure_ascii=False)
+        files.write_text(self.class_names, f"{names}\n")
+        files.write_text(self.training_set, f"{noisy.training_digest()}\n")
+        files.write_text(self.evaluation_sets, f"{noisy.evaluation_digest()}\n")
 
     def read_unreadable(self) -> dict[str, str] | None:
         """The image files that were left out, with the reason; `None` if none were looked at."""
@@ -278,10 +285,6 @@ class Workdir:
         if not self.class_names.exists():
             return None
         return tuple(json.loads(self.class_names.read_text(encoding="utf-8")))
-
-    def write_class_names(self, class_names: Sequence[str]) -> None:
-        """Writes class_names.json."""
-        files.write_text(self.class_names, f"{json.dumps(class_names, ensure_ascii=False)}\n")
 
     def write_unreadable(self, reasons: dict[str, str]) -> None:
         """Writes unreadable.txt: on every line a path, a tabulator and a reason."""

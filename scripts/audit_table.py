@@ -97,10 +97,10 @@ def main(argv: list[str]) -> None:
     for name, plan in plans.items():
         train_all_or_fail(plan.trainings, JOBS.value)
         trainings += plan.trainings
-        for run in plan.runs[0]:
+        for run in next(iter(plan.runs.values())):
             folder = run.workdir.root.parent / f"folds-seed{run.settings.seed}"
             rows += measured(name, run.settings, by_cleanlab(run.settings, folder))
-        for contender, runs in zip(plan.contenders, plan.runs, strict=True):
+        for contender, runs in plan.runs.items():
             for run in runs:
                 rows += measured(name, run.settings, by_audit(contender.name, run))
         write(rows, trainings, Path(cli.OUT.value or "docs/audit"))

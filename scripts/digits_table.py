@@ -52,7 +52,8 @@ def main(argv: list[str]) -> None:
     for title, plan in plans.items():
         failures += train_all(plan.trainings, JOBS.value)
         columns[title] = plan.rows()
-        write(columns, plan.runs[0][0].settings, Path(cli.OUT.value or "docs/digits"))
+        settings = next(iter(plan.runs.values()))[0].settings
+        write(columns, settings, Path(cli.OUT.value or "docs/digits"))
     if failures:
         cli.fail(f"{len(failures)} runs failed: {'; '.join(failures)}", code=1)
 

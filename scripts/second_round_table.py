@@ -89,7 +89,7 @@ def main(argv: list[str]) -> None:
     rows = []
     for setting, plan in first.items():
         ceiling = accuracy_of(ceilings[setting.network].trainings)
-        for contender, runs in zip(plan.contenders, plan.runs, strict=True):
+        for contender, runs in plan.runs.items():
             audits = [second[run][1] for run in runs]
             before, after = (
                 percent([figures[name] for figures in audits])

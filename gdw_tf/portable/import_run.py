@@ -187,10 +187,7 @@ def _write(
         ],
         command=f"python -m gdw_tf.portable import {shlex.join(sys.argv[1:])}",
     )
-    workdir.write_description(describe.full_description(settings, noisy))
-    workdir.write_class_names(noisy.class_names)
-    workdir.write_training_set(noisy.training_digest())
-    workdir.write_evaluation_sets(noisy.evaluation_digest())
+    workdir.write_data(noisy, describe.full_description(settings, noisy))
     for which, state in results.states.items():
         epochs = int(state["epochs_done"])
         files.write_text(workdir.metrics, "".join(results.metrics[: 1 + epochs]))
