@@ -96,7 +96,16 @@ def _prepared(settings: Settings, source: data.Source, matrix: np.ndarray | None
 
 
 def build_model(settings: Settings, source: data.Source, noisy: data.NoisyData) -> Method:
-    """Builds and compiles the model of a run; its first weights are a function of the seed."""
+    """Builds and compiles the model of a run; its first weights are a function of the seed.
+
+    Args:
+        settings: of the run.
+        source: the data as they were loaded: their classes, shapes, means and deviations.
+        noisy: what the run makes of them: the labels and the sizes of the sets.
+
+    Raises:
+        ValueError: a method, network or loss cannot work with what it is given.
+    """
     keras.utils.set_random_seed(settings.seed)
     with _dtype_policy(settings.precision):
         return _compiled(settings, source, noisy)

@@ -132,9 +132,13 @@ def portable_data(source: data.Source, noisy: data.NoisyData) -> dict[str, np.nd
 
     The images do not depend on noise, split or seed, so that one file of them will do for all runs.
 
+    Args:
+        source: the data as they were loaded, in memory.
+        noisy: what a run makes of them.
+
     Returns:
-        `images`, uint8, (N, height, width, channels); of `train`, `meta` and `test` each
-        `PART_index` and `PART_labels`, int32.
+        `images`, uint8, (N, height, width, channels), N those of all parts; of `train`, `meta` and
+        `test` each `PART_index` and `PART_labels`, int32.
     """
     pools = [source.x_train, source.x_test, *([] if source.x_meta is None else [source.x_meta])]
     images = np.concatenate(pools)
@@ -151,10 +155,16 @@ def portable_data(source: data.Source, noisy: data.NoisyData) -> dict[str, np.nd
 def step_programs(
     settings: Settings, source: data.Source, noisy: data.NoisyData, model: Method
 ) -> dict[tuple[str, int], pure.Program]:
-    """Compiles the steps of a run, by kind and batch size.
+    """Compiles the steps of a run.
 
     Shapes of StableHLO are static, so the short batch at the end of a pass has a program of its own
     where there is one.
+
+    Returns:
+        The programs by `"train"` or `"evaluate"` and batch size.
+
+    Raises:
+        ValueError, tf.errors.OpError: as `pure.program`.
     """
     shape, meta_size = source.image_shape, _meta_batch_size(settings, noisy, model)
     training = _sizes([_examples_per_epoch(settings, noisy)], settings.batch_size)
@@ -174,7 +184,23 @@ def step_programs(
 def description(
     settings: Settings, source: data.Source, noisy: data.NoisyData, model: Method
 ) -> dict[str, Any]:
-    """What run.py has to know beside the steps, and what whoever reads it may want to."""
+    """What run.py has to know beside the steps, and what whoever reads it may want to.
+
+    Returns:
+        The content of description.json but for `programs` and `images_crc32`:
+
+        - `title`, `exported_by`, `versions`: for people.
+        - `flags`, `training_set`, `evaluation_sets`: what results must be of to be imported.
+        - `seed`, `epochs`, `steps_per_epoch`, `examples_per_epoch`, `batch_size`,
+          `meta_batch_size` (0 for a method that does not train on a meta set),
+          `evaluation_batch_size`: numbers.
+        - `padding`: pixels on each side before images are cropped; 0 where they are not.
+        - `count`: the number of examples of `train`, `meta` and `test`.
+        - `evaluated`: what is evaluated after an epoch, by the prefix of its logs.
+        - `learning_rate`: the name of the rate in the state.
+        - `set_every_epoch`: by name in the state, its value in each epoch.
+        - `zero_every_epoch`: names of what is zero when an epoch begins.
+    """
     names = {id(variable): name for name, variable in pure.state_variables(model).items()}
     learning_rate = names[id(model.optimizer.learning_rate)]
     rate = cosine_by_epoch(settings.learning_rate, settings.epochs)

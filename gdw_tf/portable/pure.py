@@ -77,8 +77,8 @@ def started_model(settings: Settings, source: data.Source, noisy: data.NoisyData
 def state_variables(model: Method) -> dict[str, keras.Variable]:
     """The variables of a started model by their paths, in the order of the state.
 
-    Where several have one path, as those of two networks of the same kind, the second one is called
-    `path#2` and so on.
+    They are the names of a state. Where several have one path, as those of two networks of the same
+    kind, the second one is called `path#2` and so on.
     """
     found = [
         *model.variables,
@@ -99,7 +99,7 @@ def state_variables(model: Method) -> dict[str, keras.Variable]:
 
 
 def state_values(model: Method) -> dict[str, Any]:
-    """The state as arrays by name."""
+    """The state as arrays by the names of `state_variables`, each of its variable's dtype."""
     return {name: variable.numpy() for name, variable in state_variables(model).items()}
 
 
@@ -123,7 +123,15 @@ def check_state(model: Method, values: Mapping[str, Any]) -> None:
 
 
 def assign_state(model: Method, values: Mapping[str, Any]) -> None:
-    """Gives a started model a state that `check_state` lets pass."""
+    """Gives a started model a state.
+
+    Args:
+        model: the model.
+        values: an array for each name of `state_variables`, such as `check_state` lets pass.
+
+    Raises:
+        KeyError: a variable has no value.
+    """
     for name, variable in state_variables(model).items():
         variable.assign(values[name])
 
@@ -131,7 +139,19 @@ def assign_state(model: Method, values: Mapping[str, Any]) -> None:
 def training_batch(
     model: Method, image_shape: tuple[int, ...], batch_size: int, meta_batch_size: int
 ) -> dict[str, tf.TensorSpec]:
-    """What a training step takes beside the state; the meta batch only where it is needed."""
+    """What a training step takes beside the state.
+
+    Args:
+        model: the model.
+        image_shape: (height, width, channels).
+        batch_size: B.
+        meta_batch_size: B_meta, of a method that needs a meta set.
+
+    Returns:
+        The tensors by name: `images`, uint8, (B, height, width, channels); `labels`, the classes,
+        and `index`, the numbers of the examples, both int32, (B,); where the method needs a meta
+        set, `meta_images` and `meta_labels` likewise.
+    """
     batch = {
         "images": tf.TensorSpec((batch_size, *image_shape), tf.uint8),
         "labels": tf.TensorSpec((batch_size,), tf.int32),
@@ -144,7 +164,7 @@ def training_batch(
 
 
 def evaluation_batch(image_shape: tuple[int, ...], batch_size: int) -> dict[str, tf.TensorSpec]:
-    """What an evaluation step takes beside the state."""
+    """What an evaluation step takes beside the state: `images` and `labels`, as for training."""
     return {
         "images": tf.TensorSpec((batch_size, *image_shape), tf.uint8),
         "labels": tf.TensorSpec((batch_size,), tf.int32),
@@ -152,13 +172,13 @@ def evaluation_batch(image_shape: tuple[int, ...], batch_size: int) -> dict[str,
 
 
 def train(model: Method, batch: Tensors) -> dict[str, tf.Tensor]:
-    """Takes the training step of `fit`."""
+    """Takes the training step of `fit` on a batch of `training_batch`."""
     meta = (batch["meta_images"], batch["meta_labels"]) if "meta_images" in batch else ()
     return model.train_step(((batch["images"], batch["labels"], (), batch["index"]), meta))
 
 
 def evaluate(model: Method, batch: Tensors) -> dict[str, tf.Tensor]:
-    """Takes the step of `evaluate`."""
+    """Takes the step of Keras's `evaluate` on a batch of `evaluation_batch`."""
     return model.test_step((batch["images"], batch["labels"]))
 
 
@@ -196,6 +216,7 @@ def program(model: Method, step: Step, batch: Mapping[str, tf.TensorSpec]) -> Pr
     Raises:
         ValueError: the step reaches a variable that is not part of the state, or calls a library of
             the device that it was compiled for.
+        tf.errors.OpError: XLA cannot compile an operation of the step.
     """
     state = {
         name: tf.TensorSpec(variable.shape, variable.dtype)

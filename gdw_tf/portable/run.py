@@ -117,7 +117,10 @@ def imported(program: Mapping[str, Any], stablehlo: bytes) -> Step:
 
     Returns:
         A function from state and batch to state and logs, all by name, for use under `jax.jit`; it
-        takes from state and batch what it needs.
+        takes from state and batch what it needs. Shapes and dtypes are those of the description.
+
+    Raises:
+        KeyError: the description lacks a part; from the function, state or batch do.
     """
     tensors = {
         side: [jax.ShapeDtypeStruct(one["shape"], one["dtype"]) for one in program[side]]
@@ -197,8 +200,13 @@ def epoch_order(description: Mapping[str, Any], epoch: int) -> tuple[np.ndarray,
 
     The training set's passes go on from epoch to epoch, the meta set's start anew, as in `fit`.
 
+    Args:
+        description: of the export.
+        epoch: counted from 0.
+
     Returns:
-        Numbers of training examples, (E,), and of meta examples, (steps an epoch, B_meta).
+        Numbers of training examples, (E,), E those of an epoch, and of meta examples, (steps an
+        epoch, B_meta), both int32; B_meta is 0 where the method does not train on a meta set.
     """
     seed, per_epoch = description["seed"], description["examples_per_epoch"]
     start = epoch * per_epoch
@@ -211,7 +219,7 @@ def epoch_order(description: Mapping[str, Any], epoch: int) -> tuple[np.ndarray,
 
 
 def in_batches(order: np.ndarray, size: int) -> list[np.ndarray]:
-    """Cuts an order into batches: (steps, size), and (1, rest) where it leaves a short one."""
+    """Cuts an order, (E,), into batches: (steps, size), and (1, rest) where a short one is left."""
     full = len(order) // size * size
     parts = [order[:full].reshape(-1, size), order[full:].reshape(1, -1)]
     return [part for part in parts if part.size]
@@ -238,10 +246,11 @@ class Training:
         self.compile_seconds = 0.0
 
     def train(self, epoch: int) -> tuple[dict[str, float], float]:
-        """Trains for an epoch, counted from 0.
+        """Trains for an epoch, counted from 0, and leaves `state` at its end.
 
         Returns:
-            What is logged of it, and the seconds that its steps took.
+            What `fit` logs of it, by name, and the seconds that its steps took, without those of
+            compiling.
         """
         state = self._without_sums() | {
             name: jnp.asarray(values[epoch], self.state[name].dtype)
@@ -262,7 +271,11 @@ class Training:
         return _numbers(logs), seconds
 
     def evaluate(self, part: str) -> dict[str, float]:
-        """Evaluates the test set or the meta set, and leaves the state as it is."""
+        """Evaluates the set `"test"` or `"meta"`, and leaves the state as it is.
+
+        Returns:
+            What `evaluate` logs, by name: `accuracy`, 0 to 1, and `loss` in nats.
+        """
         state = jax.tree.map(jnp.copy, self._without_sums())
         everything = np.arange(self._description["count"][part], dtype=np.int32)
         for batches in in_batches(everything, self._description["evaluation_batch_size"]):
@@ -425,13 +438,16 @@ def best_epoch(rows: Sequence[Mapping[str, Any]]) -> int:
 
     Args:
         rows: of the metrics, one an epoch from the first on, at least one.
+
+    Raises:
+        KeyError: a row has no test accuracy.
     """
     accuracies = [float(row["val_accuracy"]) for row in rows]
     return 1 + accuracies.index(max(accuracies))
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
-    """The rows of a table; none where there is no file."""
+    """The rows of a table as text by column; none where there is no file."""
     if not path.exists():
         return []
     with path.open(newline="") as file:
@@ -447,7 +463,13 @@ def write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
 
 
 def write_state(path: Path, state: Mapping[str, np.ndarray], epochs_done: int) -> None:
-    """Writes a state in one move."""
+    """Writes a state in one move.
+
+    Args:
+        path: the .npz to write.
+        state: arrays by name.
+        epochs_done: the number of epochs after which it is the state, a further array.
+    """
     with _in_one_move(path, "wb") as file:
         np.savez(file, epochs_done=epochs_done, **state)
 
