@@ -95,7 +95,12 @@ def check_classes(
     for name, data in (("training", training), ("meta", meta), ("validation", validation)):
         if isinstance(data, Arrays):
             indices[name] = class_indices(data.labels, num_classes, f"the {name} labels")
-        elif data is not None and data.element_spec[1].shape.rank is not None:
+        elif data is not None:
+            if data.element_spec[1].shape.rank is None:
+                raise ValueError(
+                    f"The rank of the {name} labels must be known. Received: a tf.data.Dataset "
+                    "with labels of unknown shape; allowed: (B,), (B, 1) or (B, C)."
+                )
             check_form(data.element_spec[1], num_classes, f"the {name} labels")
     if "meta" in indices:
         missing = sorted(set(range(num_classes)) - set(indices["meta"].tolist()))

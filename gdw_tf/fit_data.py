@@ -164,12 +164,15 @@ def check_functions(x: Any, training: Data, meta_data: Any, meta: Data | None) -
 
 
 def read_pair(data: Any, *, name: str) -> Data:
-    """Reads a data set, or arrays given as one tuple `(x, y[, sample_weight])`; see `read`."""
-    if isinstance(data, tuple):
+    """Reads a data set, or arrays given as one tuple or list `(x, y[, sample_weight])`.
+
+    See `read`.
+    """
+    if isinstance(data, tuple | list):
         if len(data) not in (2, 3):
             raise ValueError(
                 f"{name} given as arrays must be (x, y) or (x, y, sample_weight). "
-                f"Received: a tuple of {len(data)}"
+                f"Received: a {type(data).__name__} of {len(data)}"
             )
         return read(*data, name=name)
     return read(data, name=name)
@@ -192,7 +195,7 @@ def read_validation(data: Any, steps: int | None) -> Data | None:
     name = "validation_data"
     if data is None or callable(data) or isinstance(data, keras.utils.PyDataset | Generator):
         return None
-    data = read_pair(tuple(data) if isinstance(data, list) else data, name=name)
+    data = read_pair(data, name=name)
     check_has_end(data, name, "validation_steps", steps)
     check_no_index(data, name)
     return data

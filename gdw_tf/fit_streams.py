@@ -118,6 +118,9 @@ def meta_batches(data: Data, options: Options) -> tf.data.Dataset:
     full (and no larger than the meta set). A data set is repeated in its own order and starts
     anew with every epoch: after `steps_per_epoch` batches or, where that is `None`, whenever
     Keras starts an iterator; one that is endless by itself is left alone.
+
+    Raises:
+        ValueError: a data set without a batch.
     """
     if not isinstance(data, Arrays):
         checked = _with_checked_labels(data, options.num_classes)
@@ -126,6 +129,8 @@ def meta_batches(data: Data, options: Options) -> tf.data.Dataset:
         ).repeat()
         if is_endless(data) or options.steps_per_epoch is None:
             return repeated
+        if next(iter(data.take(1)), None) is None:  # or every epoch would wait for a first batch
+            raise ValueError("meta_data are empty: not one batch came.")
         return tf.data.Dataset.counter().flat_map(lambda _: repeated.take(options.steps_per_epoch))
     batch_size = options.meta_batch_size or options.batch_size or DEFAULT_BATCH_SIZE
     batch_size = min(batch_size, data.size)
@@ -208,6 +213,15 @@ def _tensors(data: Arrays) -> tuple[Any, ...]:
         return tf.nest.map_structure(
             tf.convert_to_tensor, tuple(item for item in data if item is not None)
         )
+
+
+def with_checked_labels(data: Any, num_classes: int) -> Any:
+    """Checks the labels of a `tf.data.Dataset` on their way; other data are handed on.
+
+    Keras evaluates it, under XLA too, which drops assertions.
+    """
+    is_dataset = isinstance(data, tf.data.Dataset)
+    return _with_checked_labels(data, num_classes) if is_dataset else data
 
 
 def _with_checked_labels(data: tf.data.Dataset, num_classes: int) -> tf.data.Dataset:

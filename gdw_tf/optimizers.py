@@ -1,4 +1,4 @@
-"""SGD and Adam with coupled weight decay.
+"""SGD and Adam with coupled weight decay, and what is done to optimizers of any kind.
 
 Weight decay comes in two kinds. Decoupled, as in `keras.optimizers` (`weight_decay=`), it shrinks
 the variable beside the optimizer's step. Coupled, as the paper's experiments use it, it is the
@@ -14,13 +14,16 @@ names. The two train differently.
 from __future__ import annotations
 
 import numbers
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
 from keras import ops
 
+from gdw_tf import replicas
 from gdw_tf.checks import check_boolean, check_number, check_rate
+from gdw_tf.lookahead import dense
 
 
 @keras.saving.register_keras_serializable("gdw_tf")
@@ -160,6 +163,69 @@ class CoupledAdam(keras.optimizers.Optimizer):
             "epsilon": self.epsilon,
             "weight_decay": self.coupled_weight_decay,
         }
+
+
+def fresh_copy(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
+    """Makes an optimizer of the same settings that has not taken a step yet.
+
+    What Keras's configuration loses or cannot be read from goes along: a learning rate that is a
+    function, and which variables are excluded from weight decay.
+    """
+    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        return keras.optimizers.LossScaleOptimizer(
+            fresh_copy(optimizer.inner_optimizer),
+            initial_scale=optimizer.initial_scale,
+            dynamic_growth_steps=optimizer.dynamic_growth_steps,
+        )
+    config = optimizer.get_config()
+    if callable(optimizer._learning_rate):
+        config["learning_rate"] = optimizer._learning_rate
+    copy = type(optimizer).from_config(config)
+    for name in ("_exclude_from_weight_decay", "_exclude_from_weight_decay_pattern"):
+        if hasattr(optimizer, name):
+            setattr(copy, name, getattr(optimizer, name))
+    return copy
+
+
+def clips(optimizer: keras.optimizers.Optimizer) -> bool:
+    """Whether an optimizer clips gradients."""
+    inner = getattr(optimizer, "inner_optimizer", optimizer)
+    return bool(inner.clipnorm or inner.global_clipnorm or inner.clipvalue)
+
+
+def clipped_as_one(
+    optimizer: keras.optimizers.Optimizer, gradients: Sequence[Any]
+) -> Sequence[Any]:
+    """Clips the sum of the replicas' gradients, for an optimizer that would clip each one's own.
+
+    Keras's optimizers clip before they sum over the replicas of a strategy: N replicas would take
+    another step than one. What is answered on each replica is an Nth of the clipped sum, of which
+    the optimizer's own clipping takes nothing more.
+
+    Args:
+        optimizer: the one that the gradients are for.
+        gradients: of this replica's part, with the optimizer's loss scale.
+
+    Returns:
+        The gradients for `optimizer.apply`; as they are on one replica, or without clipping.
+    """
+    if replicas.count() == 1 or not clips(optimizer):
+        return gradients
+    inner = getattr(optimizer, "inner_optimizer", optimizer)
+    sums = replicas.total(dense(gradients))
+    scales = [optimizer.scale_loss(tf.ones((), one.dtype)) for one in sums]
+    whole = [one / scale for one, scale in zip(sums, scales, strict=True)]
+    if inner.clipnorm:
+        clipped = [tf.clip_by_norm(one, inner.clipnorm) for one in whole]
+    elif inner.global_clipnorm:
+        clipped = tf.clip_by_global_norm(whole, inner.global_clipnorm)[0]
+    else:
+        clipped = [tf.clip_by_value(one, -inner.clipvalue, inner.clipvalue) for one in whole]
+    return [
+        # What is not finite stays so: it tells that the loss scale is too large.
+        tf.where(tf.math.is_finite(before), after * scale, before) / replicas.count()
+        for before, after, scale in zip(sums, clipped, scales, strict=True)
+    ]
 
 
 def _check_learning_rate(learning_rate: Any) -> None:

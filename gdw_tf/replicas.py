@@ -14,7 +14,8 @@ that is not synchronised has the statistics of each replica's part, and moving a
 on each replica, of which the first replica's are saved. The sum of the meta gradient is
 nothing of its own: it is the derivative of the sum in the virtual step.
 
-On one replica, and outside of a strategy, these functions answer what they are given.
+On one replica, outside of a strategy, and where Keras only asks for shapes, these functions answer
+what they are given.
 """
 
 from __future__ import annotations
@@ -30,6 +31,11 @@ def count() -> int:
     return tf.distribute.get_strategy().num_replicas_in_sync
 
 
+def _is_alone() -> bool:
+    """Whether there is nothing to sum: one replica, or no step of one."""
+    return count() == 1 or tf.distribute.in_cross_replica_context()
+
+
 def total(values: Any) -> Any:
     """Sums tensors over the replicas.
 
@@ -39,7 +45,7 @@ def total(values: Any) -> Any:
     Returns:
         The sums, the same on every replica. The derivative of a sum is the sum of derivatives.
     """
-    if count() == 1:
+    if _is_alone():
         return values
     return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, values)
 
@@ -50,7 +56,7 @@ def shares(sizes: Sequence[tf.Tensor]) -> list[Any]:
     Args:
         sizes: B_r of each batch, integer scalars.
     """
-    if count() == 1:
+    if _is_alone():
         return [1.0] * len(sizes)
     own = tf.cast(tf.stack(sizes), tf.float64)
     return tf.unstack(own / total(own))
@@ -58,7 +64,7 @@ def shares(sizes: Sequence[tf.Tensor]) -> list[Any]:
 
 def joined(values: tf.Tensor) -> tf.Tensor:
     """Joins what the replicas have, (B_r, ...), along the first axis: (B, ...) on all of them."""
-    if count() == 1:
+    if _is_alone():
         return values
     # A tensor of this replica's device: TensorFlow asks the tensor where to gather.
     return tf.distribute.get_replica_context().all_gather(tf.identity(values), axis=0)
@@ -71,7 +77,7 @@ def own_part(values: tf.Tensor, like: tf.Tensor) -> tf.Tensor:
         values: the whole.
         like: a tensor (B_r, ...).
     """
-    if count() == 1:
+    if _is_alone():
         return values
     sizes = joined(tf.shape(like)[:1])
     number = tf.distribute.get_replica_context().replica_id_in_sync_group

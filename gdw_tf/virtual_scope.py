@@ -59,8 +59,9 @@ def variables_in_scope(classifier: keras.Model, scope: str) -> list[keras.Variab
     if not variables:
         return []
     if scope == "head":
-        head = variables[-1].path.rpartition("/")[0]
-        chosen = [v for v in variables if v.path.rpartition("/")[0] == head]
+        owned = _last_owner(classifier, variables[-1]).trainable_variables
+        head = variables[-1].path.rpartition("/")[0]  # within an owner made of layers
+        chosen = [v for v in owned if v.path.rpartition("/")[0] == head]
     elif scope == "last_stage":
         in_stage = {id(v) for layer in _last_stage(classifier) for v in layer.trainable_variables}
         chosen = [v for v in variables if id(v) in in_stage]
@@ -74,6 +75,16 @@ def variables_in_scope(classifier: keras.Model, scope: str) -> list[keras.Variab
             f"classifier's weights: {', '.join(v.path for v in variables[:3])}, ..."
         )
     return chosen
+
+
+def _last_owner(classifier: keras.Model, variable: keras.Variable) -> keras.Layer:
+    """The last layer that has a variable; paths do not tell, as nested models can share them."""
+    owners = (
+        layer
+        for layer in layers_in_order(classifier)
+        if any(one is variable for one in layer.trainable_variables)
+    )
+    return next(reversed([classifier, *owners]))
 
 
 def _last_stage(classifier: keras.Model) -> list[keras.Layer]:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from gdw_tf.optimizers import CoupledAdam, CoupledSGD
+from gdw_tf.optimizers import CoupledAdam, CoupledSGD, fresh_copy
 
 RATES = (0.3, 0.3, 0.3, 0.04, 0.04)  # the learning rate falls midway
 
@@ -135,6 +135,23 @@ def test_variables_that_are_excluded_from_the_decay_are_left_where_they_are(make
     optimizer = make(0.1, weight_decay=0.5)
     optimizer.exclude_from_weight_decay(var_names=["bias"])
     optimizer.apply([tf.zeros(1), tf.zeros(1)], [kernel, bias])
+    assert float(kernel[0]) < 2.0 and float(bias[0]) == 2.0
+
+
+@pytest.mark.parametrize("scaled", [False, True])
+@pytest.mark.parametrize("make", [CoupledSGD, CoupledAdam])
+def test_a_fresh_copy_has_what_a_configuration_loses(make, scaled):
+    kernel, bias = (keras.Variable([2.0], name=name) for name in ("kernel", "bias"))
+    optimizer = make(lambda: 0.5, weight_decay=0.5, clipnorm=3.0)
+    optimizer.exclude_from_weight_decay(var_names=["bias"])
+    if scaled:
+        optimizer = keras.optimizers.LossScaleOptimizer(optimizer, initial_scale=8.0)
+    copy = fresh_copy(optimizer)
+    inner = copy.inner_optimizer if scaled else copy
+    assert type(inner) is make and inner is not getattr(optimizer, "inner_optimizer", optimizer)
+    assert inner.clipnorm == 3.0 and not inner.built
+    assert getattr(copy, "initial_scale", 8.0) == 8.0
+    inner.apply([tf.zeros(1), tf.zeros(1)], [kernel, bias])
     assert float(kernel[0]) < 2.0 and float(bias[0]) == 2.0
 
 

@@ -35,6 +35,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from gdw_tf import replicas
 from gdw_tf.checks import check_integer, check_number
 from gdw_tf.labels import one_hot_labels
 
@@ -139,12 +140,18 @@ class EarlyLearning(keras.losses.Loss):
         return cross_entropy + self.elr_lambda * regularizer(tf.nn.softmax(logits), targets)[:, 0]
 
     def _visited(self, index: tf.Tensor, probabilities: tf.Tensor) -> tf.Tensor:
-        """Moves the targets of a batch, but for those of number -1, which are zero."""
+        """Moves the targets of a batch, but for those of number -1, which are zero.
+
+        Every replica of a strategy has all targets, so all move those of the global batch.
+        """
         is_remembered = tf.cast(index >= 0, probabilities.dtype)[:, tf.newaxis]
         row = tf.maximum(index, 0)
-        before = tf.gather(self.targets.value, row)
+        before = tf.cast(tf.gather(self.targets.value, row), probabilities.dtype)
         after = moved_targets(before, probabilities, self.elr_beta)
-        self.targets.value.scatter_add(tf.IndexedSlices(is_remembered * (after - before), row))
+        change = tf.cast(is_remembered * (after - before), self.targets.dtype)
+        self.targets.value.scatter_add(
+            tf.IndexedSlices(replicas.joined(change), replicas.joined(row))
+        )
         return is_remembered * after
 
     def get_config(self) -> dict[str, Any]:

@@ -48,7 +48,7 @@ from gdw_tf.lookahead import ForwardPass, in_full_precision
 from gdw_tf.losses.softmax_loss import SoftmaxLoss
 from gdw_tf.methods.watched import WatchedModel
 from gdw_tf.metrics import Accuracy, build_metrics
-from gdw_tf.optimizers import CoupledSGD
+from gdw_tf.optimizers import CoupledSGD, clipped_as_one, clips
 
 META_LOGS = ("meta_loss", "meta_accuracy")
 """What is reported of meta batches."""
@@ -129,6 +129,11 @@ class Method(WatchedModel):
         return [self.classifier]
 
     @property
+    def optimizers(self) -> list[keras.optimizers.Optimizer]:
+        """The optimizers of a compiled model."""
+        return [self.optimizer]
+
+    @property
     def one_replica_because(self) -> str:
         """What keeps the method from several replicas of a strategy; empty where nothing does.
 
@@ -140,7 +145,8 @@ class Method(WatchedModel):
         """Checks that the method works under the strategy that the model was made in; see `fit`.
 
         Raises:
-            ValueError: it works on one replica, and there are more.
+            ValueError: it works on one replica, or accumulates gradients that it clips, and there
+                are more.
         """
         num_replicas = self.distribute_strategy.num_replicas_in_sync
         if num_replicas > 1 and self.one_replica_because:
@@ -148,6 +154,14 @@ class Method(WatchedModel):
                 f"{self.one_replica_because} works on one replica: its steps are of two kinds. "
                 f"Received: a strategy of {num_replicas} replicas; allowed: 1."
             )
+        for optimizer in self.optimizers if num_replicas > 1 else ():
+            steps = getattr(optimizer, "inner_optimizer", optimizer).gradient_accumulation_steps
+            if steps and clips(optimizer):
+                raise ValueError(
+                    "Gradients that are accumulated cannot be clipped on several replicas, each of "
+                    f"which accumulates its own. Received: {type(optimizer).__name__} with "
+                    f"gradient_accumulation_steps={steps} and clipping, and {num_replicas} replicas"
+                )
 
     # Training.
 
@@ -194,7 +208,7 @@ class Method(WatchedModel):
         if isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer):
             weight_gradients = loss_scale.agreed(weight_gradients)
             scale = tf.identity(self.optimizer.dynamic_scale.value)
-        self.optimizer.apply(weight_gradients, variables)
+        self.optimizer.apply(clipped_as_one(self.optimizer, weight_gradients), variables)
         loss = mean_cross_entropy(forward.logits, batch.labels, batch.sample_weight)
         non_finite = [
             finite.is_lost([loss]),
@@ -465,14 +479,16 @@ class Method(WatchedModel):
         if meta is not None and self.needs_meta_set:
             data_checks.warn_of_overlap(training, meta)
         elif meta is not None:
-            evaluated = of_all_workers(self.distribute_strategy, given.meta_data)
+            evaluated = fit_streams.with_checked_labels(given.meta_data, num_classes)
+            evaluated = of_all_workers(self.distribute_strategy, evaluated)
             callbacks, meta = [MetaEvaluation(evaluated, callbacks), *callbacks], None
         if self._needs_index(num_classes):
             num_examples = fit_data.number_of_examples(training, num_examples)
             with self.distribute_strategy.scope():
                 self._make_memories(num_examples, num_classes)
+        validation_data = fit_streams.with_checked_labels(given.validation_data, num_classes)
         arguments = {
-            "validation_data": given.validation_data,
+            "validation_data": validation_data,
             "validation_batch_size": validation_batch_size or batch_size,
             "steps_per_epoch": steps_per_epoch,
             "callbacks": callbacks,
@@ -513,7 +529,7 @@ class Method(WatchedModel):
             batches = fit_streams.pairs(training, meta, options)
         arguments |= {
             "callbacks": [ReportProgress(self.progress), *callbacks],
-            "validation_data": of_all_workers(self.distribute_strategy, given.validation_data),
+            "validation_data": of_all_workers(self.distribute_strategy, validation_data),
         }
         with named_labels():
             history = super().fit(
@@ -563,7 +579,8 @@ class Method(WatchedModel):
         """Exports the classifier alone, for use without this library.
 
         The exported model takes what the classifier takes and answers `logits` and `probabilities`,
-        both (B, C), and `label`, int32, (B,), by name.
+        both (B, C), and `label`, int32, (B,), by name. (Of a subclassed classifier Keras knows the
+        shapes of its inputs alone: they are floats there.)
 
         Args:
             filepath: where to write: a directory for a SavedModel, a file for anything else.

@@ -64,7 +64,9 @@ class ELR(Method):
     ) -> dict[str, tf.Tensor]:
         """Moves the targets, and adds their gradient to that of the cross-entropy."""
         probabilities = tf.nn.softmax(forward.logits)
-        targets = moved_targets(self.read_memory(batch), probabilities, self.elr_beta)
+        targets = moved_targets(
+            self.read_memory(batch, probabilities.dtype), probabilities, self.elr_beta
+        )
         self.write_memory(batch, targets)
         gradient = self.elr_lambda * regularizer_gradient(probabilities, targets)
         return {"logit_gradient": probabilities - batch.labels + gradient, "targets": targets}

@@ -123,11 +123,12 @@ class GDW(OuterStep, WeightNetMethod):
 
     def outer_parameters(self, batch: Batch, gradients: ClassGradients) -> tf.Tensor:
         """First-stage weights: the example's weight for every class, constrained, (B, C)."""
-        weights = self.weight_net(gradients.loss)
+        weights = self.example_weights(gradients)
         num_classes = gradients.labels.shape[-1]
         weights = tf.repeat(weights, num_classes, axis=1)
         if self.pair_memory:
             remembered = beyond_chance(self.pair_steps.value, self.pair_squares.value)
+            remembered = tf.cast(remembered, weights.dtype)
             weights = bounded_weights(weights - tf.matmul(gradients.labels, remembered))
         return self._constrained(weights, gradients)
 
@@ -137,11 +138,11 @@ class GDW(OuterStep, WeightNetMethod):
         """Second-stage weights: one clipped step against the meta gradient, (B, C)."""
         update = self.class_level_update(meta_gradient)
         if self.pair_memory:
-            learned = common_steps(update, gradients.labels)
+            learned = tf.cast(common_steps(update, gradients.labels), self.pair_steps.dtype)
             self.pair_steps.assign(self.pair_memory * self.pair_steps + learned)
             self.pair_squares.assign(self.pair_memory**2 * self.pair_squares + learned**2)
         if self.memory:
-            update += self.memory * self.read_memory(batch)
+            update += self.memory * self.read_memory(batch, update.dtype)
             self.write_memory(batch, update)
         return self._constrained(bounded_weights(outer - update), gradients)
 
@@ -151,7 +152,8 @@ class GDW(OuterStep, WeightNetMethod):
         """First-stage weights, less what is remembered of the examples' class-level steps."""
         if not self.memory:
             return outer
-        return self._constrained(bounded_weights(outer - self.read_memory(batch)), gradients)
+        remembered = self.read_memory(batch, outer.dtype)
+        return self._constrained(bounded_weights(outer - remembered), gradients)
 
     def before_training(self, training: Any, meta: Any, num_classes: int, **arguments: Any) -> None:
         """Makes the pair memory, where there is none yet.

@@ -45,4 +45,4 @@ class GenLabel(LabelNetMethod):
 
     def soft_labels(self, features: tf.Tensor, logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
         """G's labels, (B, C), whatever the given ones."""
-        return tf.nn.softmax(logits + self.label_net(features))
+        return tf.nn.softmax(logits + tf.cast(self.label_net(features), logits.dtype))

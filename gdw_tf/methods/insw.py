@@ -39,7 +39,7 @@ class INSW(OuterStep, WeightingMethod):
 
     def outer_parameters(self, batch: Batch, gradients: ClassGradients) -> tf.Tensor:
         """The logarithms of the examples' weights, up to a common constant, (B, 1)."""
-        return self.read_memory(batch)
+        return self.read_memory(batch, gradients.loss.dtype)
 
     def logit_gradient(self, gradients: ClassGradients, outer: tf.Tensor) -> tf.Tensor:
         """The weighted gradient, (B, C), with weights of mean one."""

@@ -40,6 +40,7 @@ from gdw_tf.lookahead import in_full_precision
 from gdw_tf.methods.base import Method
 from gdw_tf.methods.ce import CE
 from gdw_tf.metrics import Accuracy
+from gdw_tf.optimizers import fresh_copy
 
 SMALLEST_PROBABILITY = 1e-8
 """Of a label given a class: an estimate of zero must not make a label impossible."""
@@ -192,7 +193,7 @@ class LossCorrection(Method):
     ) -> None:
         model = CE(self.classifier, seed=self.seed)
         model.compile(
-            type(self.optimizer).from_config(self.optimizer.get_config()),
+            fresh_copy(self.optimizer),
             metrics=[Accuracy()],
             on_non_finite=self.on_non_finite,
             run_eagerly=self.run_eagerly,

@@ -46,7 +46,7 @@ from gdw_tf.class_gradients import ClassGradients, class_gradients
 from gdw_tf.lookahead import ForwardPass, dense, virtual_logits, virtual_weights
 from gdw_tf.meta_losses import META_LOSSES, check_meta_loss
 from gdw_tf.methods.base import META_LOGS, Method
-from gdw_tf.optimizers import CoupledAdam
+from gdw_tf.optimizers import CoupledAdam, clipped_as_one
 from gdw_tf.virtual_scope import check_scope, variables_in_scope
 
 
@@ -145,6 +145,11 @@ class MetaMethod(Method):
         self.skipped_meta_steps: keras.Variable | None = None
 
     # What a method says.
+
+    @property
+    def optimizers(self) -> list[keras.optimizers.Optimizer]:
+        """With that of the outer model."""
+        return [*super().optimizers, self.weight_optimizer]
 
     @property
     def outer_variables(self) -> list[keras.Variable]:
@@ -260,7 +265,9 @@ class MetaMethod(Method):
         ]
         if scale is None:
             if outer_variables:
-                self.weight_optimizer.apply(outer_gradients, outer_variables)
+                self.weight_optimizer.apply(
+                    clipped_as_one(self.weight_optimizer, outer_gradients), outer_variables
+                )
         else:
             (meta_gradient, *weight_gradients), is_finite = self._learn_if_finite(
                 [meta_gradient, *weight_gradients], outer_gradients, scale
@@ -308,6 +315,7 @@ class MetaMethod(Method):
             for group in (scaled_gradients, scaled_outer_gradients)
         )
         if outer_gradients:
+            outer_gradients = clipped_as_one(self.weight_optimizer, outer_gradients)
             loss_scale.apply_if(
                 is_finite, self.weight_optimizer, outer_gradients, self.outer_variables
             )
@@ -387,6 +395,11 @@ class MetaMethod(Method):
                 "that of a gradient-descent step. Received: virtual_lr=None"
             )
         weight_optimizer = keras.optimizers.get(weight_optimizer or CoupledAdam())
+        if weight_optimizer is optimizer:
+            raise ValueError(
+                "weight_optimizer must be an optimizer of its own. Received: the classifier's "
+                f"{type(optimizer).__name__}"
+            )
         if (
             isinstance(weight_optimizer, keras.optimizers.LossScaleOptimizer)
             or weight_optimizer.loss_scale_factor is not None
@@ -404,10 +417,11 @@ class MetaMethod(Method):
 
     def get_compile_config(self) -> dict[str, Any]:
         """Keras's, with the weight net's optimizer."""
-        return {
-            **super().get_compile_config(),
-            "weight_optimizer": keras.saving.serialize_keras_object(self.weight_optimizer),
-        }
+        config = super().get_compile_config()
+        if not self.compiled:
+            return config
+        weight_optimizer = keras.saving.serialize_keras_object(self.weight_optimizer)
+        return {**config, "weight_optimizer": weight_optimizer}
 
     def build_optimizers(self) -> None:
         """Creates the variables of both optimizers, and the scale of the meta loss in float16."""

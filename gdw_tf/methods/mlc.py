@@ -53,4 +53,4 @@ class MLC(LabelNetMethod):
 
     def soft_labels(self, features: tf.Tensor, logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
         """G's labels, (B, C), whatever the logits."""
-        return self.label_net([features, labels])
+        return tf.cast(self.label_net([features, labels]), labels.dtype)

@@ -24,10 +24,10 @@ class MWNet(WeightNetMethod):
 
     def outer_parameters(self, batch: Batch, gradients: ClassGradients) -> tf.Tensor:
         """One weight an example, (B, 1)."""
-        return self.weight_net(gradients.loss)
+        return self.example_weights(gradients)
 
     def updated_outer_parameters(
         self, batch: Batch, gradients: ClassGradients, outer: tf.Tensor, meta_gradient: tf.Tensor
     ) -> tf.Tensor:
         """The weights that the updated weight net gives, (B, 1)."""
-        return self.weight_net(gradients.loss)
+        return self.example_weights(gradients)

@@ -38,7 +38,7 @@ class SoftLabel(OuterStep, LabelMethod):
 
     def outer_parameters(self, batch: Batch, gradients: ClassGradients) -> tf.Tensor:
         """The examples' labels, (B, C)."""
-        return gradients.labels + self.read_memory(batch)
+        return gradients.labels + self.read_memory(batch, gradients.labels.dtype)
 
     def updated_outer_parameters(
         self, batch: Batch, gradients: ClassGradients, outer: tf.Tensor, meta_gradient: tf.Tensor

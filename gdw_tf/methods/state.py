@@ -47,12 +47,20 @@ class StatefulModel(DistributedModel):
         """K, the numbers to remember of every training example; default 0."""
         return 0
 
-    def read_memory(self, batch: Batch) -> tf.Tensor:
-        """What is remembered of the batch's examples, (B, K)."""
-        return tf.gather(self.example_memory.value, batch.index)
+    def read_memory(self, batch: Batch, dtype: Any = None) -> tf.Tensor:
+        """What is remembered of the batch's examples, (B, K).
+
+        Args:
+            batch: the batch, with the index of its examples.
+            dtype: of the answer; default the variable's, Keras's float dtype.
+        """
+        return tf.cast(
+            tf.gather(self.example_memory.value, batch.index), dtype or self.example_memory.dtype
+        )
 
     def write_memory(self, batch: Batch, values: tf.Tensor) -> None:
         """Remembers (B, K) of the batch's examples from now on, on every replica."""
+        values = tf.cast(values, self.example_memory.dtype)
         written = tf.IndexedSlices(replicas.joined(values), replicas.joined(batch.index))
         self.example_memory.value.scatter_update(written)
 

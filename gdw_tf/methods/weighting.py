@@ -70,6 +70,13 @@ class WeightNetMethod(WeightingMethod):
         """The weight net's variables."""
         return self.weight_net.trainable_variables
 
+    def example_weights(self, gradients: ClassGradients) -> tf.Tensor:
+        """The weight net's weights of the examples by their losses, (B, 1), of the losses' dtype.
+
+        The net computes in Keras's float dtype, the classifier may in a larger one.
+        """
+        return tf.cast(self.weight_net(gradients.loss), gradients.loss.dtype)
+
     def step_report(
         self, gradients: ClassGradients, outer: tf.Tensor, updated: tf.Tensor
     ) -> dict[str, tf.Tensor]:

@@ -144,6 +144,12 @@ def test_averaged_weights_are_the_classifiers_after_fit():
         np.testing.assert_allclose(average, 0.75 * first + 0.25 * second, atol=1e-5)
 
 
+def test_the_outer_model_has_an_optimizer_of_its_own():
+    optimizer = keras.optimizers.SGD(0.1)
+    with pytest.raises(ValueError, match="of its own. Received: the classifier's SGD"):
+        examples.compiled("gdw", optimizer=optimizer, weight_optimizer=optimizer)
+
+
 # Loss.
 
 

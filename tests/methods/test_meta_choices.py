@@ -135,6 +135,17 @@ def test_parts_of_a_classifier_by_name(scope, layers):
     assert [v.path.split("/")[-2] for v in chosen] == [name for name in layers for _ in range(2)]
 
 
+def test_the_head_is_a_layer_even_where_nested_models_have_layers_of_its_name():
+    inputs = keras.Input((5,))
+    body, head = (
+        keras.Sequential([keras.Input((width,)), keras.layers.Dense(units, name="dense")])
+        for width, units in ((5, 6), (6, 3))
+    )
+    classifier = keras.Model(inputs, head(body(inputs)))
+    chosen = variables_in_scope(classifier, "head")
+    assert [id(v) for v in chosen] == [id(v) for v in head.trainable_variables]
+
+
 @pytest.mark.parametrize("scope", ["no_such_layer", "last_stage"])
 def test_a_part_without_weights_is_an_error(scope):
     message = f"leaves no weights to move.*virtual_scope={scope}"

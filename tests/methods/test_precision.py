@@ -138,3 +138,19 @@ def test_an_evaluated_loss_is_that_of_the_logits_in_full_precision(policy):
 def test_other_precisions_have_no_scale(policy):
     policy("mixed_bfloat16")
     assert model_of("gdw").meta_loss_scale is None
+
+
+@pytest.mark.parametrize("method", gdw_tf.METHODS)
+def test_a_classifier_in_double_precision_beside_what_is_learned_in_single(policy, method):
+    """What is remembered and the small nets stay in Keras's float dtype, which is float32."""
+    options = {"gdw": {"memory": 0.5, "pair_memory": 0.5}, "co_teaching": {"forget_rate": 0.2}}
+    losses, weights = [], None
+    for name in ("float32", "float64"):
+        policy(name)
+        model = model_of(method, **options.get(method, {}))
+        weights = weights or model.get_weights()
+        model.set_weights(weights)
+        history = model.fit(X, Y, meta_data=META, batch_size=12, epochs=2, verbose=0)
+        losses.append(history.history["loss"])
+        assert model(X).dtype == name
+    np.testing.assert_allclose(*losses, rtol=1e-4)

@@ -84,6 +84,17 @@ def test_a_model_without_weights_is_saved_and_trained_after_loading(tmp_path, me
 
 
 @pytest.mark.parametrize("method", METHODS)
+def test_a_model_that_is_not_compiled_is_saved(tmp_path, method):
+    examples.compiled(method).save(tmp_path / "model.keras")
+    model = keras.models.load_model(tmp_path / "model.keras", compile=False)
+    model.save(tmp_path / "again.keras")
+    loaded = keras.models.load_model(tmp_path / "again.keras")
+    assert not loaded.compiled
+    for one, other in zip(model.get_weights(), loaded.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("method", METHODS)
 def test_weights_are_saved_and_loaded_with_the_optimizers(tmp_path, method):
     x, y = examples.arrays()
     meta = examples.arrays(9, seed=1)

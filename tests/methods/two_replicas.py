@@ -55,13 +55,19 @@ def trained(
     epochs=EPOCHS,
     validation_data=None,
     record=True,
+    clipping=None,
     **compiled,
 ):
     keras.utils.set_random_seed(0)
     with strategy.scope():
         model = methods.by_name(name)(classifier(), seed=1, **options)
+        if clipping:
+            compiled["weight_optimizer"] = gdw_tf.CoupledAdam(1e-2, **clipping)
         model.compile(
-            gdw_tf.CoupledSGD(0.1), metrics=["accuracy"], record_examples=record, **compiled
+            gdw_tf.CoupledSGD(0.1, **(clipping or {})),
+            metrics=["accuracy"],
+            record_examples=record,
+            **compiled,
         )
     weights = np.linspace(0.5, 1.5, len(X))
     history = model.fit(
@@ -126,9 +132,24 @@ def on_replicas(variable):
     return [one.numpy() for one in variable.value.values]
 
 
-def refusal(name, options, strategy):
+def early_learning_targets(strategy):
+    """The targets of a Keras model's loss after two steps, on each replica."""
+    keras.utils.set_random_seed(0)
+    with strategy.scope():
+        classifier = examples.functional()
+        loss = gdw_tf.losses.EarlyLearning(8, num_classes=3)
+        classifier.compile("sgd", loss)
+    columns = np.stack([Y[:8], np.arange(8)], axis=1)
+    # In another order, in which examples change replicas.
+    for order in (np.arange(8), np.arange(8)[::-1]):
+        classifier.fit(X[:8][order], columns[order], batch_size=8, shuffle=False, verbose=0)
+    values = loss.targets.value
+    return [one.numpy() for one in getattr(values, "values", [values])]
+
+
+def refusal(name, options, strategy, **compiled):
     try:
-        trained(name, options, strategy)
+        trained(name, options, strategy, **compiled)
     except ValueError as error:
         return str(error)
     return "none"
@@ -181,6 +202,14 @@ def main() -> None:
     options = {"memory": 0.5}
     (single, _), (pair, _) = (trained("gdw", options, each, **uneven) for each in (one, two))
     results["uneven"] = largest_difference(single, pair)
+    results["clipped"] = {}
+    for kind, limit in {"clipnorm": 1e-3, "global_clipnorm": 1e-3, "clipvalue": 1e-4}.items():
+        clipping = {"clipping": {kind: limit}}
+        (single, _), (pair, _) = (trained("gdw", {}, each, **clipping) for each in (one, two))
+        results["clipped"][kind] = largest_difference(single, pair)
+    targets = [*early_learning_targets(one), *early_learning_targets(two)]
+    results["targets"] = [float(np.abs(each - targets[0]).max()) for each in targets]
+    results["targets moved"] = float(targets[0].sum(axis=1).min())
     skipping, _ = trained(
         "gdw", {"memory": 0.5}, two, examples.normalized, epochs=0, on_non_finite="skip"
     )
@@ -190,6 +219,8 @@ def main() -> None:
         refusal(name, options, two)
         for name, options in (("fine_tune", {}), ("gdw", {"meta_every": 2}))
     ]
+    accumulated = {"clipnorm": 1.0, "gradient_accumulation_steps": 2}
+    results["refused"].append(refusal("gdw", {}, two, clipping=accumulated))
     results["synchronized"] = largest_difference(single, pair)
     print(json.dumps(results))
 
