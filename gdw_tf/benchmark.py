@@ -36,6 +36,7 @@ from tensorflow.python.framework.ops import get_stats_for_node_def
 
 from gdw_tf import cli, copies, data, experiment, memory, train_flags
 from gdw_tf.batch_normalization import BatchNormalization
+from gdw_tf.checks import check_file
 from gdw_tf.comparison import WITHOUT_RUNS, Contender
 from gdw_tf.comparison_flags import METHODS, methods_or
 from gdw_tf.data.figures import check_matplotlib
@@ -133,6 +134,9 @@ def main(argv: list[str]) -> None:
         cli.check_all_flags(argv)
         if PLOT.value:
             check_matplotlib()
+        for flag in (JSON, PLOT):
+            if flag.value:
+                check_file(flag.name, Path(flag.value))
         names = methods_or([STOCK, "ce", "mw_net", "gdw"])
         if not names:
             raise ValueError("methods must name one or more. Received: methods=")
@@ -168,6 +172,9 @@ def main(argv: list[str]) -> None:
             )
         )
     print(markdown(rows, ROUNDS.value, platform, CLASSES.value))
+    for flag in (JSON, PLOT):
+        if flag.value:
+            Path(flag.value).parent.mkdir(parents=True, exist_ok=True)
     if JSON.value:
         Path(JSON.value).write_text(json.dumps([dataclasses.asdict(row) for row in rows], indent=1))
     if PLOT.value:
@@ -289,7 +296,7 @@ class Step:
         Returns:
             The count; `None` where steps differ.
         """
-        if self._steps_per_round > 1:
+        if self._steps_per_round > 1 or getattr(self._model, "one_replica_because", ""):
             return None
         step = tf.function(self._model.train_step, autograph=False)
         graph = step.get_concrete_function(self._pair).graph

@@ -150,6 +150,8 @@ def replay(config: dict[str, Any], recording: Recording) -> dict[str, float]:
     load_weights(model, recording)
     step = tf.function(model.training_step)
     errors: dict[str, float] = {}
+    batch_norms = _normalizations(model.classifier)
+    variances = _arrays(recording, "initial/bn_var")
     for number in range(config["steps"]):
         recorded = {
             name.split("/", 1)[1]: value
@@ -160,11 +162,16 @@ def replay(config: dict[str, Any], recording: Recording) -> dict[str, float]:
             (tf.constant(recorded[f"x{part}"], keras.config.floatx()), recorded[f"y{part}"])
             for part in ("", "_meta")
         )
+        before = [layer.moving_variance.numpy() for layer in batch_norms]
         quantities = _quantities(model, step((batch, meta_batch)))
+        variances = [
+            config["bn_momentum"] * variance + _sample_variance(layer, was, len(batch[1]), config)
+            for layer, was, variance in zip(batch_norms, before, variances, strict=True)
+        ]
         for name in quantities.keys() & recorded.keys():
             error = relative_error(quantities[name], recorded[name])
             errors[name] = max(errors.get(name, 0.0), error)
-    return {**dict(sorted(errors.items())), **_final_errors(model, config, recording)}
+    return {**dict(sorted(errors.items())), **_final_errors(model, variances, recording)}
 
 
 def relative_error(value: Any, recorded: np.ndarray) -> float:
@@ -196,18 +203,30 @@ def _quantities(model: WeightNetMethod, step: dict[str, tf.Tensor]) -> dict[str,
     return quantities
 
 
+def _sample_variance(
+    layer: keras.layers.BatchNormalization, before: np.ndarray, batch: int, config: dict[str, Any]
+) -> np.ndarray:
+    """What a step adds to a moving variance of sample variances, which recordings hold.
+
+    Keras's is one of variances over the batch, n - 1 of n times as large.
+    """
+    _, height, width, _ = layer.input.shape
+    count = batch * height * width
+    moved = layer.moving_variance.numpy() - config["bn_momentum"] * before
+    return moved * count / (count - 1)
+
+
 def _final_errors(
-    model: WeightNetMethod, config: dict[str, Any], recording: Recording
+    model: WeightNetMethod, variances: list[np.ndarray], recording: Recording
 ) -> dict[str, float]:
+    """The errors of what is left in the end.
+
+    Args:
+        model: after the last step.
+        variances: the moving averages of the sample variances, by normalisation.
+        recording: of the run.
+    """
     batch_norms = _normalizations(model.classifier)
-    kept = config["bn_momentum"] ** config["steps"]
-    variances = []
-    for layer, initial in zip(batch_norms, _arrays(recording, "initial/bn_var"), strict=True):
-        # Every step adds its batch variance in the same measure, so one factor corrects them all.
-        _, height, width, _ = layer.input.shape
-        count = len(recording["step0/y"]) * height * width
-        moved = layer.moving_variance.numpy() - kept * initial
-        variances.append(kept * initial + moved * count / (count - 1))
     final = {
         "final/model": [_from_keras(v.numpy()) for v in model.classifier.trainable_variables],
         "final/weight_net": [_from_keras(v.numpy()) for v in model.weight_net.trainable_variables],
@@ -224,7 +243,10 @@ def _final_errors(
 
 
 def _arrays(recording: Recording, prefix: str) -> list[np.ndarray]:
-    return [recording[name] for name in sorted(recording) if name.startswith(f"{prefix}/")]
+    names = [name for name in recording if name.startswith(f"{prefix}/")]
+    return [
+        recording[name] for name in sorted(names, key=lambda name: int(name.rpartition("/")[2]))
+    ]
 
 
 def _normalizations(classifier: keras.Model) -> list[keras.layers.BatchNormalization]:

@@ -47,8 +47,9 @@ def test_a_meta_step_has_ten_products_a_layer():
     assert counted == pytest.approx(6 * first + 10 * others, rel=0.01)
 
 
-def test_steps_of_two_kinds_are_not_counted():
-    assert step("gdw", meta_every=2).floating_point_operations() is None
+@pytest.mark.parametrize("method, options", [("gdw", {"meta_every": 2}), ("fine_tune", {})])
+def test_steps_of_two_kinds_are_not_counted(method, options):
+    assert step(method, **options).floating_point_operations() is None
 
 
 @pytest.mark.parametrize(
