@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import sys
 import textwrap
 import warnings
@@ -26,9 +27,11 @@ Groups = Mapping[str, Sequence[flags.FlagHolder]]
 class _Path(flags.ArgumentParser):
     """A path. Shells leave a ~ behind the = of a flag as it is."""
 
-    syntactic_help = "a path"
+    syntactic_help = "a path that neither begins nor ends with a blank"
 
     def parse(self, argument: str) -> str:
+        if argument != argument.strip():  # a flag file would not keep it
+            raise ValueError(argument)
         return os.path.expanduser(argument)
 
 
@@ -67,10 +70,19 @@ def run(main: Callable[[list[str]], None], *, doc: str, groups: Groups) -> None:
             return flags.FLAGS(argv)
 
     def run_main(argv: list[str]) -> None:
-        with machine_failures():
-            main(argv)
+        try:
+            with machine_failures():
+                main(argv)
+        except BrokenPipeError:  # whoever read what is printed has seen enough
+            stop_printing()
+            sys.exit(128 + signal.SIGPIPE)
 
     app.run(run_main, flags_parser=parse)
+
+
+def stop_printing() -> None:
+    """Sends what is printed from now on nowhere, where nobody reads it any more."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def check_all_flags(argv: Sequence[str]) -> None:

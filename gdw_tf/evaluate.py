@@ -18,9 +18,10 @@ def main(argv: list[str]) -> None:
         source = experiment.load_source(settings, **train_flags.locations())
         run_loading.check_class_names(workdir, source.class_names)
         source = data.without(source, workdir.read_unreadable() or ())
-    results = model.evaluate(
-        data.evaluation_batches(source.x_test, source.y_test), return_dict=True, verbose=0
-    )
+    with run_loading.image_failures(source):
+        results = model.evaluate(
+            data.evaluation_batches(source.x_test, source.y_test), return_dict=True, verbose=0
+        )
     checkpoint = run_loading.CHECKPOINT.value
     print(json.dumps({"checkpoint": checkpoint, "examples": len(source.y_test), **results}))
 

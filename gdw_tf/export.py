@@ -19,8 +19,9 @@ from typing import Any
 import numpy as np
 from absl import flags
 
-from gdw_tf import cli, data, files, run_loading, serving
+from gdw_tf import cli, data, experiment, files, run_loading, serving, train_flags
 from gdw_tf.checks import check_directory, check_file
+from gdw_tf.methods import Method
 from gdw_tf.settings import Settings
 from gdw_tf.workdir import Workdir
 
@@ -28,6 +29,7 @@ FORMAT = flags.DEFINE_enum("format", "saved_model", serving.FORMATS, "What to wr
 QUANTIZE = flags.DEFINE_enum(
     "quantize", None, ["int8"], "Numbers that a litert model computes with, float32 by default."
 )
+_PATTERN = "[]*?"
 
 
 def main(argv: list[str]) -> None:
@@ -37,13 +39,27 @@ def main(argv: list[str]) -> None:
         workdir, settings = run_loading.open_run(argv)
         out = Path(cli.OUT.value or f"{workdir.export}{serving.suffix(format)}")
         _check(out, format)
+        run_loading.check_not_of_run(out, workdir)
         class_names = _class_names(workdir)
         model = run_loading.load_checkpoint(workdir)
-        noisy = _calibrated_data(workdir, settings) if QUANTIZE.value else None
+        source = noisy = None
+        if QUANTIZE.value:
+            source = experiment.load_source(settings, **train_flags.locations())
+            noisy = _calibrated_data(source, workdir, settings)
     options: dict[str, Any] = {"class_names": class_names}
     if noisy is not None:
         one_by_one = data.evaluation_batches(noisy.x_meta, noisy.y_meta, batch_size=1)
         options["calibration"] = one_by_one.map(lambda images, _: images)
+    with cli.machine_failures() if source is None else run_loading.image_failures(source):
+        with cli.user_errors():
+            _write(out, format, workdir, model, options)
+        if noisy is not None:
+            _compare(out, model, noisy)
+
+
+def _write(
+    out: Path, format: str, workdir: Workdir, model: Method, options: dict[str, Any]
+) -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
     if out.is_dir() and out != workdir.export:  # it may hold what is not ours to remove
         serving.write(model.classifier, out, format, **options)
@@ -51,15 +67,18 @@ def main(argv: list[str]) -> None:
         with files.written_aside(out) as aside:
             serving.write(model.classifier, aside, format, **options)
     print(f"exported the {run_loading.CHECKPOINT.value} checkpoint to {out}")
-    if noisy is not None:
-        served = serving.load(out)
-        quantized = _accuracy(lambda images: served.answer(images)["label"], noisy)
-        whole = _accuracy(lambda images: model.predict_on_batch(images).argmax(axis=1), noisy)
-        print(
-            f"accuracy on {len(noisy.y_test)} test images: {QUANTIZE.value} "
-            f"{100 * quantized:.2f} %, float {100 * whole:.2f} %; calibrated on "
-            f"{len(noisy.x_meta)} meta images"
-        )
+
+
+def _compare(out: Path, model: Method, noisy: data.NoisyData) -> None:
+    """Says what a quantized model reaches beside the one that it was made of."""
+    served = serving.load(out)
+    quantized = _accuracy(lambda images: served.answer(images)["label"], noisy)
+    whole = _accuracy(lambda images: model.predict_on_batch(images).argmax(axis=1), noisy)
+    print(
+        f"accuracy on {len(noisy.y_test)} test images: {QUANTIZE.value} "
+        f"{100 * quantized:.2f} %, float {100 * whole:.2f} %; calibrated on "
+        f"{len(noisy.x_meta)} meta images"
+    )
 
 
 def _check(out: Path, format: str) -> None:
@@ -74,6 +93,11 @@ def _check(out: Path, format: str) -> None:
         check_file("out", out, serving.suffix(format))
     else:
         check_directory("out", out)
+        if set(str(out.absolute())) & set(_PATTERN):
+            raise ValueError(
+                "TensorFlow reads the path of a SavedModel as a pattern. Received: "
+                f"out={out.absolute()}; allowed: no {' '.join(_PATTERN)} in it."
+            )
 
 
 def _class_names(workdir: Workdir) -> tuple[str, ...] | None:
@@ -87,14 +111,13 @@ def _class_names(workdir: Workdir) -> tuple[str, ...] | None:
     return class_names
 
 
-def _calibrated_data(workdir: Workdir, settings: Settings) -> data.NoisyData:
+def _calibrated_data(source: data.Source, workdir: Workdir, settings: Settings) -> data.NoisyData:
     """The data of a run, whose meta set calibrates.
 
     Raises:
-        OSError: the data are not there.
         ValueError: the run has no meta set yet; the classes are others by now.
     """
-    noisy = run_loading.data_of(workdir, settings)
+    noisy = run_loading.data_from(source, workdir, settings)
     run_loading.check_class_names(workdir, noisy.class_names)
     if not len(noisy.y_meta):
         raise ValueError(f"No meta set is chosen yet. Received: meta={settings.meta}")

@@ -5,7 +5,9 @@ Every run has such a file in its workdir, from which it can be run again.
 
 from __future__ import annotations
 
+import csv
 import dataclasses
+import io
 from collections.abc import Iterable
 
 from absl import flags
@@ -70,7 +72,9 @@ def flag_line(name: str, value: object) -> str:
     if isinstance(value, bool):
         return f"--{name}" if value else f"--no{name}"
     if isinstance(value, tuple | list):
-        value = ",".join(map(str, value))
+        text = io.StringIO()
+        csv.writer(text, lineterminator="").writerow(value)  # as a flag of a list is read
+        value = text.getvalue()
     return f"--{name}={value}"
 
 

@@ -51,6 +51,10 @@ def main(argv: list[str]) -> None:
         if out:
             check_file("out", out)
         paths = [path for named in argv[2:] for path in _images(Path(named))]
+        if out:
+            for source in (Path(argv[1]), *paths):
+                if out.resolve().is_relative_to(source.resolve()):
+                    raise ValueError(f"out is what is read itself. Received: out={out}, {source}")
         served = serving.load(Path(argv[1]))
         check_integer("top", TOP.value, 1, len(served.class_names))
         if served.image_shape[-1] not in (1, 3):
@@ -67,13 +71,23 @@ def main(argv: list[str]) -> None:
     for start in range(0, len(paths), BATCH_SIZE):
         for ranked in _predictions(served, paths[start : start + BATCH_SIZE], TOP.value):
             said = (f"{one.name}\t{one.probability:.4f}" for one in ranked)
-            print("\t".join([one_line(ranked[0].path, length=10_000), *said]), flush=True)
+            _say("\t".join([one_line(ranked[0].path, length=10_000), *said]))
             rows += ranked
     if not rows:
         cli.fail(f"No image can be read. Received: {len(paths)} files")
     if out:
         with cli.user_errors():
             _write(out, rows)
+
+
+def _say(line: str) -> None:
+    """Prints a line; where nobody reads it any more, the table alone is still to be written."""
+    try:
+        print(line, flush=True)
+    except BrokenPipeError:
+        if not cli.OUT.value:
+            raise
+        cli.stop_printing()
 
 
 def _images(named: Path) -> list[Path]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from absl import flags
 
-from gdw_tf import data, experiment, train_flags
+from gdw_tf import cli, data, experiment, failures, train_flags
 from gdw_tf.flag_files import assignments_of
 from gdw_tf.methods import Method
 from gdw_tf.settings import Settings
@@ -98,6 +98,13 @@ def prepared_from(source: data.Source, workdir: Workdir, settings: Settings) -> 
     return experiment.prepare_data(settings, source)
 
 
+def image_failures(source: data.Source) -> contextlib.AbstractContextManager[None]:
+    """Ends a program with one line where the machine, or an image file, fails it."""
+    return cli.machine_failures(
+        lambda error: failures.reason(error) or data.failure_of_images(error, source)
+    )
+
+
 def check_class_names(workdir: Workdir, class_names: Sequence[str]) -> None:
     """Checks that the classes are those that a run learned, in the same order.
 
@@ -128,6 +135,16 @@ def find_runs(path: Path) -> list[Workdir]:
             "or one that holds directories of runs, such as a comparison's."
         )
     return found
+
+
+def check_not_of_run(out: Path, workdir: Workdir) -> None:
+    """Checks that a file to be written is none of a run's own.
+
+    Raises:
+        ValueError: it is one.
+    """
+    if any(out.resolve().is_relative_to(own.resolve()) for own in workdir.own):
+        raise ValueError(f"out is a file of the run itself. Received: out={out}")
 
 
 @contextlib.contextmanager

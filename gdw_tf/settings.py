@@ -429,6 +429,12 @@ def _wrong_combinations(settings: Settings, wrong: set[str]) -> list[str]:
         "clean, noisy",
     )
     check(
+        "num_meta meta",
+        settings.meta == "noisy" and settings.num_meta is None,
+        "num_meta must be given: a noisy meta set is taken out of the training set.",
+        "at least 1",
+    )
+    check(
         "meta_add meta",
         settings.meta_add is not None and settings.meta != "clean",
         "Verified labels are added to a clean meta set.",

@@ -57,7 +57,8 @@ def _say_how_to_go_on(by: signal.Signals, workdir: Workdir) -> None:
 def machine_failures(workdir: Workdir, source: data.Source) -> Iterator[None]:
     """Ends the program with one line where the machine, or an image file, fails the training."""
     with cli.machine_failures(
-        lambda error: _reason(error, source), lambda: f"Training stopped; {_kept(workdir)}."
+        lambda error: failures.reason(error) or data.failure_of_images(error, source),
+        lambda: f"Training stopped; {_kept(workdir)}.",
     ):
         yield
 
@@ -78,16 +79,6 @@ def lost_worker_named(workdir: Workdir) -> Iterator[None]:
             f"{_kept(workdir)}; start all workers again with --resume.",
             code=1,
         )
-
-
-def _reason(error: Exception, source: data.Source) -> str | None:
-    """Says what of the machine, or of the image files, an error in the training comes from."""
-    reason = failures.reason(error)
-    if reason is None and isinstance(error, tf.errors.OpError):
-        unreadable = data.first_unreadable(source)
-        if unreadable is not None:
-            reason = "An image file can no longer be read: {}: {}.".format(*unreadable)
-    return reason
 
 
 def _kept(workdir: Workdir) -> str:

@@ -122,6 +122,7 @@ def _open(
     is_chief = strategies.is_chief(strategy)
     if is_chief:
         workdir.check(settings, train_flags.RESUME.value)
+        workdir.check_checkpoints()
     is_new = not workdir.flags.exists()
     if is_chief and not is_new:
         to_the_end.enter_context(workdir.locked())
@@ -193,7 +194,8 @@ def _finish(
         "peak_memory_bytes": peak_memory(),
     }
     if initial_epoch == settings.epochs and workdir.summary.exists():  # nothing was trained
-        once = json.loads(workdir.summary.read_text())
+        with contextlib.suppress(ValueError):  # a torn one is written anew
+            once = json.loads(workdir.summary.read_text())
     summary.write(run.model, settings, run.noisy, workdir, once)
 
 

@@ -29,6 +29,7 @@ import fcntl
 import json
 import os
 import warnings
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -131,6 +132,15 @@ class Workdir:
         """The files that grow with the training, copies of which stand in every checkpoint."""
         return self.metrics, self.weight_curve, self.pseudo_clean
 
+    @property
+    def own(self) -> tuple[Path, ...]:
+        """All that a run goes on with and is known by."""
+        return (
+            *(self.flags, self.metrics, self.weight_curve, self.tensorboard, self.description),
+            *(self.class_names, self.training_set, self.evaluation_sets, self.unreadable),
+            *(self.pseudo_clean, self.summary, self.checkpoints.root, self._lock),
+        )
+
     def check(self, settings: Settings, resume: bool) -> None:
         """Raises an error where a run would harm another; writes nothing.
 
@@ -165,6 +175,19 @@ class Workdir:
         """
         if self.flags.exists():
             raise ValueError(f"Another process has begun a run meanwhile. Received: {self.root}")
+
+    def check_checkpoints(self) -> None:
+        """Raises an error where epochs were trained and their checkpoints are gone.
+
+        Raises:
+            ValueError: they are; the run would begin anew, and its metrics be lost.
+        """
+        # A run that is killed behind its first epoch may have logged it and not saved it yet.
+        if self.checkpoints.latest() is None and (self.summary.exists() or len(self.rows()) > 1):
+            raise ValueError(
+                f"The checkpoints of the run are gone. Received: {self.root}; choose another "
+                "workdir to train anew."
+            )
 
     def check_training_set(self, digest: str) -> None:
         """Raises an error where the training set is not the one that the run began with.
@@ -296,8 +319,13 @@ class Workdir:
         """The pseudo-clean meta set that was chosen last; `None` if there is none."""
         if not self.pseudo_clean.exists():
             return None
-        with np.load(self.pseudo_clean, allow_pickle=False) as arrays:
-            return Choice(int(arrays["epoch"]), arrays["indices"])
+        try:
+            with np.load(self.pseudo_clean, allow_pickle=False) as arrays:
+                return Choice(int(arrays["epoch"]), arrays["indices"])
+        except (EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
+            raise ValueError(
+                f"This is no choice of a meta set. Received: {self.pseudo_clean}: {error}"
+            ) from error
 
     def write_choice(self, choice: Choice) -> None:
         """Writes pseudo_clean.npz."""

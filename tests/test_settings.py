@@ -7,7 +7,7 @@ import pytest
 
 from gdw_tf import data, methods, train_flags
 from gdw_tf.defaults import DEFAULTS
-from gdw_tf.flag_files import differences, flag_lines, lines_beside_defaults
+from gdw_tf.flag_files import assignments_of, differences, flag_lines, lines_beside_defaults
 from gdw_tf.settings import Settings, on_other_data, resolve
 
 
@@ -114,6 +114,14 @@ def test_l2rw_takes_a_meta_gradient_in_every_step():
 def test_a_warm_up_is_a_share(warm_up):
     with pytest.raises(ValueError, match=f"warm_up={warm_up}; allowed: above 0, up to 1"):
         resolve(warm_up=warm_up)
+
+
+def test_lists_are_written_as_flags_are_read():
+    paths = ("/a,b/c.csv", '/d "e".csv', "/f.csv")
+    lines = flag_lines(resolve(dataset="digits", meta_add=paths))
+    with train_flags.flags_set(assignments_of(lines)):
+        assert tuple(train_flags.flags.FLAGS["meta_add"].value) == paths
+        assert train_flags.settings_from_flags().meta_add == paths
 
 
 def test_a_run_older_than_a_setting_was_made_with_its_default():

@@ -76,7 +76,8 @@ def main(argv: list[str]) -> None:
                 f"next is more than there are. Received: next={NEXT.value}; allowed: up to "
                 f"{len(noisy.y_train)}."
             )
-        audit = _audit(workdir, noisy)
+        with run_loading.image_failures(source):
+            audit = _audit(workdir, noisy)
         out.mkdir(parents=True, exist_ok=True)
         named = f"{settings.method} on {settings.dataset}, seed {settings.seed}"
         if NEXT.value:

@@ -26,7 +26,7 @@ import numpy as np
 import tensorflow as tf
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from gdw_tf import fit_data, fit_streams
+from gdw_tf import classifiers, fit_data, fit_streams
 from gdw_tf.audit.meta_gradient import meta_gradients
 from gdw_tf.checks import check_labels
 from gdw_tf.data.noise import label_counts, row_shares
@@ -162,9 +162,11 @@ def rank(model: keras.Model, dataset: Any, *, meta_data: Any = None) -> Audit:
 
     Raises:
         TypeError: data of another kind; labels that are neither integers nor one-hot.
-        ValueError: data that do not fit together; labels that are no classes of the model; more or
+        ValueError: the model ends in softmax, or its answers are not finite; data that do not fit
+            together; labels that are no classes of the model; more or
             fewer examples than the model's record has; a data set without an end.
     """
+    classifiers.check_ends_in_logits(getattr(model, "classifier", model))
     training = fit_data.read_pair(dataset, name="the training data")
     batches = fit_streams.one_pass(training, None, name="the training data")
     record = getattr(model, "training_record", None)
@@ -175,6 +177,11 @@ def rank(model: keras.Model, dataset: Any, *, meta_data: Any = None) -> Audit:
         if not is_known:
             answers.append(_probabilities(model, inputs))
     probabilities = record.probabilities if is_known else np.concatenate(answers)
+    wrong = np.flatnonzero(~np.isfinite(probabilities).all(axis=1))
+    if wrong.size:
+        raise ValueError(
+            f"The model's answer to an example is not finite. Received: example {wrong[0]}"
+        )
     num_classes = probabilities.shape[1]
     given = class_indices(np.concatenate(labels), num_classes, "the training labels")
     if record is not None:

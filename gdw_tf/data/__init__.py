@@ -11,7 +11,7 @@ from gdw_tf.data.pipeline import (
     training_batches,
 )
 from gdw_tf.data.prepare import NoisyData, prepare
-from gdw_tf.data.scan import Scan, first_unreadable, read_image, scan, without
+from gdw_tf.data.scan import Scan, failure_of_images, read_image, scan, without
 from gdw_tf.data.sources import load, names, registered_name
 from gdw_tf.data.sources.source import Source
 
@@ -24,7 +24,7 @@ __all__ = [
     "Source",
     "crop_and_flip",
     "evaluation_batches",
-    "first_unreadable",
+    "failure_of_images",
     "gather_batches",
     "load",
     "meta_batches",

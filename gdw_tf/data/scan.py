@@ -138,6 +138,14 @@ def first_unreadable(source: Source) -> tuple[str, str] | None:
     return None
 
 
+def failure_of_images(error: Exception, source: Source) -> str | None:
+    """Says which image file can no longer be read, if that is what an error comes from."""
+    unreadable = first_unreadable(source) if isinstance(error, tf.errors.OpError) else None
+    if unreadable is None:
+        return None
+    return "An image file can no longer be read: {}: {}.".format(*unreadable)
+
+
 def read_image(path: str, image_size: tuple[int, int] | None = None) -> np.ndarray:
     """Reads and decodes an image file as a training does.
 
@@ -205,7 +213,8 @@ def _contents(path: str) -> bytes:
 
 
 def _reason(error: Exception) -> str:
-    return one_line(getattr(error, "message", error)) or type(error).__name__
+    said = str(getattr(error, "message", error)).rpartition("}} ")[2]  # without the graph's node
+    return one_line(said) or type(error).__name__
 
 
 def _decoded(contents: bytes, image_size: tuple[int, int] | None = None) -> tf.Tensor:

@@ -74,13 +74,18 @@ def read_verified(path: str, noisy: NoisyData) -> Verified:
         with open_text(path) as file:
             rows = csv.DictReader(file)
             columns = rows.fieldnames or ()
-            if not {"index", "label"} <= set(columns):
+            if not {"index", "label"} <= set(columns) or len(set(columns)) < len(columns):
                 raise ValueError(
-                    "A table of verified labels must have the columns index and label. Received: "
-                    f"{path} with {', '.join(columns) or 'no header'}."
+                    "A table of verified labels must have, each once, the columns index and label. "
+                    f"Received: {path} with {', '.join(columns) or 'no header'}."
                 )
             for row in rows:
                 where = f"line {rows.line_num} of {path}"
+                if rows.restkey in row:
+                    raise ValueError(
+                        f"A row has more fields than the header. Received: {where}; a name with a "
+                        "comma must stand in quotes."
+                    )
                 index, label = row["index"] or "", row["label"] or ""
                 position = positions.get(int(index)) if index.isdecimal() else None
                 name = row.get("image")

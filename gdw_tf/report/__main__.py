@@ -58,6 +58,8 @@ def _read_arguments(names: list[str], out: Path) -> list[run_loading.Workdir]:
         check_matplotlib()
         check_directory("png", Path(PNG.value))
     found = [workdir for name in names for workdir in run_loading.find_runs(Path(name))]
+    for workdir in found:
+        run_loading.check_not_of_run(out, workdir)
     return list({workdir.root.resolve(): workdir for workdir in found}.values())
 
 

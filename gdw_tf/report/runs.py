@@ -197,9 +197,12 @@ def _summary(workdir: Workdir) -> dict[str, Any] | None:
     if not workdir.summary.exists():
         return None
     try:
-        return json.loads(workdir.summary.read_text())
+        summary = json.loads(workdir.summary.read_text())
+        if not isinstance(summary, dict) or "final_accuracy" not in summary:
+            raise ValueError("there is no final_accuracy in it")
     except ValueError as error:
         raise ValueError(f"This is no summary. Received: {workdir.summary}: {error}") from error
+    return summary
 
 
 def _model(workdir: Workdir, missing: dict[str, str]) -> Method | None:
@@ -223,7 +226,7 @@ def _curve(
         missing[CURVES] = "the method has no weight net"
         return None
     columns = read_metrics(workdir.weight_curve)
-    if not columns:
+    if "epoch" not in columns:
         missing[CURVES] = "it has no weight_curve.csv: no epoch is complete, or it is an old run"
         return None
     epochs = columns.pop("epoch") + 1

@@ -24,7 +24,7 @@ import PIL.Image
 import tensorflow as tf
 
 import gdw_tf
-from gdw_tf import data, losses, networks, pseudo_clean, schedules
+from gdw_tf import audit, data, losses, networks, pseudo_clean, schedules
 from gdw_tf.settings import resolve
 from gdw_tf.workdir import Workdir
 
@@ -62,6 +62,10 @@ PROGRAMS: Sequence[tuple[str, str]] = [
     ("train --noise=matrix --noise_file=DIR/pickled.npy", "pickled.npy"),
     ("train --noise=matrix --noise_file=DIR/three.csv", "shape (3, 3); allowed: (10, 10)"),
     ("train --num_meta=5000", "num_meta=5000; allowed: 1 to 1296"),
+    (
+        "train --dataset=npz --data_file=DIR/leak.npz --meta=noisy",
+        "num_meta=None, meta=noisy; allowed: at least 1",
+    ),
     ("train --meta=pseudo --num_meta=5", "num_meta=5; allowed: 10 or more"),
     ("train --method=l2rw --meta_every=2", "method=l2rw, meta_every=2"),
     ("train --method=ldam --base_loss=focal", "method=ldam, base_loss=focal"),
@@ -115,6 +119,8 @@ PROGRAMS: Sequence[tuple[str, str]] = [
     ("evaluate DIR/other_model_run", "a Sequential"),
     ("evaluate DIR/broken_run", "model.keras"),
     ("export RUN --out=DIR/text.txt", "text.txt"),
+    ("export RUN --out=NEW[1]", "NEW[1]; allowed: no"),
+    ("export RUN --out=RUN/checkpoints", "a file of the run itself. Received: out=RUN/checkpoints"),
     ("export RUN --format=pdf", "format=pdf; allowed: saved_model, onnx, litert, keras"),
     (
         "export RUN --format=onnx --out=DIR/model.bin",
@@ -136,6 +142,7 @@ PROGRAMS: Sequence[tuple[str, str]] = [
     ("predict RUN/export DIR/text.txt DIR/huge/train/a/0.png", "No image can be read. Received: 2"),
     ("predict RUN/export DIR/huge --top=11", "top=11; allowed: 1 to 10"),
     ("predict RUN/export DIR/huge --out=DIR", "out=DIR, which is a directory"),
+    ("predict RUN/export DIR/huge --out=RUN/export/a.csv", "out=RUN/export/a.csv, RUN/export"),
     ("audit DIR", "DIR"),
     ("audit RUN --next=0", "next=0"),
     ("audit RUN --next=100000", "next=100000; allowed: up to 200"),
@@ -158,9 +165,11 @@ PROGRAMS: Sequence[tuple[str, str]] = [
     ("report DIR/one_class", "DIR/one_class; allowed: the directory of a run"),
     ("report RUN --seed=3", "seed=3; allowed: where the data are"),
     ("report RUN --out=DIR", "out=DIR, a directory"),
+    ("report RUN --out=RUN/flags.txt", "a file of the run itself. Received: out=RUN/flags.txt"),
     ("report RUN --out=DIR/text.txt/page.html", "text.txt"),
     ("report RUN --png=DIR/text.txt", "text.txt"),
     ("benchmark --methods=", "methods"),
+    ("benchmark --json=DIR/text.txt/rows.json", "text.txt is none"),
     ("data.describe --out=DIR/text.txt", "text.txt"),
     ("data.benchmark --steps=0", "steps=0; allowed: a positive integer"),
     ("parity DIR/text.txt", "text.txt"),
@@ -235,6 +244,11 @@ CALLS: Sequence[tuple[str, str]] = [
     ("fit(meta_data=(x_meta, y_meta + 1))", "labels from 1 to 3"),
     ("fit(meta_data=(x_meta * np.nan, y_meta))", "example 0"),
     ("fit(meta_data=batches(x_meta, y_meta + 1))", "labels from 1 to 3"),
+    (
+        "fit(meta_data=batches(x_meta, y_meta).filter(lambda *_: False), steps_per_epoch=2)",
+        "not one batch came",
+    ),
+    ("fit(meta_data=[x_meta])", "a list of 1"),
     ("fit(validation_data=x_meta)", "y=None"),
     ("fit(validation_data=(x_meta, None))", "y=None"),
     ("fit(validation_data=(x_meta, y_meta + 1))", "labels from 1 to 3"),
@@ -264,6 +278,8 @@ CALLS: Sequence[tuple[str, str]] = [
     ("data.training_batches(x, y[:5], batch_size=4, seed=0)", "(5,)"),
     ("data.training_batches(x, y, batch_size=4, seed=True)", "seed=True"),
     ("data.Augmentation(cutout='x')", "cutout='x'"),
+    ("audit.rank(classifier(activation='softmax'), (x, y))", "ends in softmax"),
+    ("audit.rank(classifier(), (x * np.nan, y))", "not finite. Received: example 0"),
     ("pseudo_clean.pseudo_clean(np.full(32, np.nan), y, 3)", "32 not finite"),
 ]
 
@@ -295,7 +311,7 @@ def names() -> dict[str, Any]:
     return {
         **{"x": x, "y": y, "x_meta": x_meta, "y_meta": y_meta},
         **{"classifier": classifier, "fit": fit, "batches": batches, "resolve": resolve},
-        **{"gdw_tf": gdw_tf, "data": data, "losses": losses, "networks": networks},
+        **{"gdw_tf": gdw_tf, "audit": audit, "data": data, "losses": losses, "networks": networks},
         **{"pseudo_clean": pseudo_clean, "schedules": schedules, "np": np},
     }
 

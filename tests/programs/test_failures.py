@@ -173,6 +173,50 @@ def test_a_file_that_shrinks_is_named(name, kept, images, train, tmp_path, after
     assert_stopped_after_one_epoch(finished, workdir)
 
 
+def test_an_image_that_can_no_longer_be_read_is_named_by_other_programs(
+    images, train, tmp_path, run_program
+):
+    workdir = tmp_path / "run"
+    flags = (*ON_IMAGES, f"--data_dir={images}", "--epochs=1", "--norecord_examples")
+    assert train(workdir, *flags).code == 0
+    for part, program, *arguments in (
+        ("test", "evaluate"),
+        ("meta", "export", "--format=litert", "--quantize=int8", f"--out={tmp_path / 'm.tflite'}"),
+        ("train", "audit"),
+    ):
+        path = images / part / "dark" / "0.png"
+        whole = path.read_bytes()
+        path.write_bytes(whole[:60])
+        finished = run_program(program, workdir, *arguments)
+        path.write_bytes(whole)
+        assert finished.code == 1, finished.err
+        assert f"An image file can no longer be read: {path}: " in error_of(finished)
+        assert "{{" not in error_of(finished)  # nothing of TensorFlow's graph
+
+
+def test_epochs_whose_checkpoints_are_gone_are_not_trained_anew(train, tmp_path):
+    workdir = tmp_path / "run"
+    assert train(workdir, *SHORT).code == 0
+    shutil.rmtree(workdir / "checkpoints")
+    metrics = (workdir / "metrics.csv").read_text()
+    for _ in range(2):
+        finished = train(workdir, *SHORT, "--resume")
+        assert finished.code == 2
+        assert f"checkpoints of the run are gone. Received: {workdir}" in error_of(finished)
+        assert (workdir / "metrics.csv").read_text() == metrics
+        (workdir / "summary.json").unlink(missing_ok=True)
+
+
+def test_a_torn_summary_is_written_anew(train, tmp_path):
+    workdir = tmp_path / "run"
+    assert train(workdir, *SHORT).code == 0
+    before = json.loads((workdir / "summary.json").read_text())
+    (workdir / "summary.json").write_text("{")
+    assert train(workdir, *SHORT, "--resume").code == 0
+    after = json.loads((workdir / "summary.json").read_text())
+    assert after["final_accuracy"] == before["final_accuracy"]
+
+
 @pytest.mark.parametrize(
     "error",
     [

@@ -256,6 +256,22 @@ def test_each_image_gets_the_names_of_its_likeliest_classes(format, pictures, tm
         )
 
 
+def test_a_table_is_whole_where_nobody_reads_what_is_printed(pictures, tmp_path):
+    _, path = written(tmp_path, "keras")
+    command = [sys.executable, "-m", "gdw_tf.predict", path, pictures]
+    for arguments, code in (([f"--out={tmp_path / 'predictions.csv'}"], 0), ([], 128 + 13)):
+        reading, writing = os.pipe()
+        os.close(reading)
+        finished = subprocess.run(
+            [*command, *arguments], stdout=writing, stderr=subprocess.PIPE, text=True, check=False
+        )
+        os.close(writing)
+        assert finished.returncode == code, finished.stderr
+        assert "Traceback" not in finished.stderr
+    with (tmp_path / "predictions.csv").open(newline="") as file:
+        assert len(list(csv.DictReader(file))) == 3
+
+
 def test_a_model_of_grey_images_takes_the_grey_of_colours(tmp_path):
     classifier, path = written(tmp_path, "keras", channels=1)
     grey = np.random.default_rng(6).integers(0, 256, (8, 10), dtype=np.uint8)

@@ -67,7 +67,7 @@ def _read(part: str, table: str | None) -> Listing:
         )
     try:
         with open_text(os.path.expanduser(table)) as file:
-            return _listing(table, csv.DictReader(file))
+            return _listing(table, csv.DictReader(file, skipinitialspace=True))
     except csv.Error as error:
         raise ValueError(f"This is no table. Received: {table}: {error}.") from error
 
@@ -77,7 +77,7 @@ def _listing(table: str, rows: csv.DictReader) -> Listing:
     if any(columns.count(column) != 1 for column in COLUMNS):
         raise ValueError(
             f"A table must have the columns {' and '.join(COLUMNS)}, once. Received: {table} with "
-            f"{', '.join(columns) or 'no header'}."
+            f"{', '.join(map(repr, columns)) or 'no header'}."
         )
     paths, labels = [], []
     for row in rows:
