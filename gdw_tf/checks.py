@@ -185,11 +185,7 @@ def check_directory(name: str, path: Path) -> None:
         PermissionError: It cannot be written to.
         ValueError: It, or what it should lie in, is no directory.
     """
-    parent = next(one for one in (path, *path.absolute().parents) if one.exists())
-    if not parent.is_dir():
-        raise ValueError(f"{name} must be a directory. Received: {name}={path}; {parent} is none")
-    if not os.access(parent, os.W_OK | os.X_OK):
-        raise PermissionError(f"{name} cannot be written. Received: {name}={path}, in {parent}")
+    _check_place(name, path, path, "be a directory")
 
 
 def check_file(name: str, path: Path, suffix: str = "") -> None:
@@ -208,4 +204,13 @@ def check_file(name: str, path: Path, suffix: str = "") -> None:
         raise ValueError(f"{name} must end in {suffix}. Received: {name}={path}")
     if path.is_dir():
         raise ValueError(f"{name} must be a file. Received: {name}={path}, which is a directory")
-    check_directory(name, path.parent)
+    _check_place(name, path, path.parent, "lie in a directory")
+
+
+def _check_place(name: str, path: Path, directory: Path, must: str) -> None:
+    """Checks that a directory is there or can be made, and written to."""
+    there = next(one for one in (directory, *directory.absolute().parents) if one.exists())
+    if not there.is_dir():
+        raise ValueError(f"{name} must {must}. Received: {name}={path}; {there} is none")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise PermissionError(f"{name} cannot be written. Received: {name}={path}, in {there}")
