@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 from absl.testing import flagsaver
@@ -84,6 +85,35 @@ def test_a_changed_quantity_is_found_and_named(float64, tmp_path, capsys):
     off = {name for name, value in errors_printed(output).items() if value > 1e-10}
     assert off == {"update", "meta_loss", "final/model", "final/bn_var"}
     assert error == "error: the largest error 1.00e-06 is above the tolerance 1e-10\n"
+
+
+def test_statistics_of_a_short_batch_count_by_its_size(float64):
+    """Two steps that move no weight, the second one of fewer images."""
+    config, recorded = parity.load_recording(str(GDW))
+    config |= {"learning_rate": 0.0, "weight_net_learning_rate": 0.0, "steps": 2}
+    recording = {name: value for name, value in recorded.items() if name.startswith("initial/")}
+    for step, size in enumerate((None, 7)):
+        for name in ("x", "y", "x_meta", "y_meta"):
+            part = slice(None) if name.endswith("_meta") else slice(size)
+            recording[f"step{step}/{name}"] = recorded[f"step{step}/{name}"][part]
+    model = parity.build_model(config, recording["step0/x"].shape[1:])
+    parity.load_weights(model, recording)
+    layers = [one for one in model.classifier.layers if "Normalization" in type(one).__name__]
+    seen = keras.Model(model.classifier.input, [layer.input for layer in layers])
+    final = {name.replace("initial", "final"): value for name, value in recording.items()}
+    final = {name: value for name, value in final.items() if name.startswith("final/")}
+    for step in range(2):
+        for number, inputs in enumerate(seen(recording[f"step{step}/x"], training=True)):
+            inputs = inputs.numpy().reshape(-1, inputs.shape[-1])
+            for name, value in (
+                (f"final/bn_mean/{number:02}", inputs.mean(axis=0)),
+                (f"final/bn_var/{number:02}", inputs.var(axis=0, ddof=1)),
+            ):
+                kept = config["bn_momentum"]
+                final[name] = kept * final[name] + (1 - kept) * value
+    errors = parity.replay(config, recording | final)
+    assert errors.keys() == FINAL
+    assert max(errors.values()) < 1e-10
 
 
 def write_text(path: Path) -> None:
