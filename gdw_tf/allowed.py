@@ -21,14 +21,13 @@ class Allowed:
 
     Attributes:
         flag: as what a command line has it: `integer`, `float`, `bool`, `string` or `list`.
-        holds: whether a value is allowed; it is not asked of `None`.
-        said: what is allowed, in words.
+        check: takes a name and a value that is not `None`, and raises an error of one sentence
+            where the value is not allowed.
         optional: whether `None` is allowed, for what other settings decide; default not.
     """
 
     flag: str
-    holds: Callable[[Any], bool]
-    said: str
+    check: Callable[[str, Any], object]
     optional: bool = False
 
     @property
@@ -38,27 +37,32 @@ class Allowed:
 
     def mistake(self, name: str, value: Any) -> str | None:
         """A sentence about a value that is not allowed; `None` about one that is."""
-        if self.optional if value is None else self.holds(value):
+        if value is None and self.optional:
             return None
-        shown = value if isinstance(value, str | numbers.Real) else repr(value)
-        if isinstance(value, tuple):
-            shown = ",".join(map(str, value))
-        return f"{name} is out of range. Received: {name}={shown}; allowed: {self.said}."
-
-
-class CheckedElsewhere(Allowed):
-    """What whoever takes the value checks itself, by an error with a sentence of its own."""
-
-    def __init__(self, flag: str, check: Callable[[Any], Any]) -> None:
-        super().__init__(flag, check, "")
-
-    def mistake(self, name: str, value: Any) -> str | None:
-        """The sentence of the error."""
         try:
-            self.holds(value)
+            self.check(name, value)
         except (ValueError, TypeError) as error:
             return str(error)
         return None
+
+
+def values(flag: str, holds: Callable[[Any], bool], said: str) -> Allowed:
+    """The values that a condition holds for.
+
+    Args:
+        flag: see `Allowed`.
+        holds: the condition.
+        said: the condition in words.
+    """
+
+    def check(name: str, value: Any) -> None:
+        if value is None or not holds(value):
+            shown = value if isinstance(value, str | numbers.Real) else repr(value)
+            if isinstance(value, tuple):
+                shown = ",".join(map(str, value))
+            raise ValueError(f"{name} is out of range. Received: {name}={shown}; allowed: {said}.")
+
+    return Allowed(flag, check)
 
 
 def numbers_of(kind: type[numbers.Real], said: str, contains: Callable[[Any], bool]) -> Allowed:
@@ -68,12 +72,12 @@ def numbers_of(kind: type[numbers.Real], said: str, contains: Callable[[Any], bo
         is_number = isinstance(value, kind) and not isinstance(value, bool | np.bool_)
         return is_number and math.isfinite(value) and contains(value)
 
-    return Allowed("integer" if kind is numbers.Integral else "float", holds, said)
+    return values("integer" if kind is numbers.Integral else "float", holds, said)
 
 
 def one_of(choices: Sequence[str]) -> Allowed:
     """One of some words."""
-    return Allowed("string", tuple(choices).__contains__, ", ".join(choices))
+    return values("string", tuple(choices).__contains__, ", ".join(choices))
 
 
 LARGEST = 2**31 - 1
@@ -88,5 +92,5 @@ NOT_ALL = numbers_of(numbers.Real, "0 to below 1", lambda value: 0.0 <= value < 
 NOT_NONE = numbers_of(numbers.Real, "above 0, up to 1", lambda value: 0.0 < value <= 1.0)
 FROM_0 = numbers_of(numbers.Real, "at least 0, and finite", lambda value: value >= 0.0)
 ABOVE_0 = numbers_of(numbers.Real, "above 0, and finite", lambda value: value > 0.0)
-BOOLEAN = Allowed("bool", lambda value: isinstance(value, bool), "True, False")
-TEXT = Allowed("string", lambda value: isinstance(value, str), "text")
+BOOLEAN = values("bool", lambda value: isinstance(value, bool), "True, False")
+TEXT = values("string", lambda value: isinstance(value, str), "text")

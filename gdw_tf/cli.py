@@ -57,7 +57,7 @@ def run(main: Callable[[list[str]], None], *, doc: str, groups: Groups) -> None:
 
     def parse(argv: Sequence[str]) -> list[str]:
         if {"--help", "-h", "-help"} & set(argv[1:]):
-            print(help_text(doc, groups))
+            print(help_text(doc, groups), flush=True)
             sys.exit(0)
         with user_errors():
             for argument in argv[1:]:
@@ -70,14 +70,15 @@ def run(main: Callable[[list[str]], None], *, doc: str, groups: Groups) -> None:
             return flags.FLAGS(argv)
 
     def run_main(argv: list[str]) -> None:
-        try:
-            with machine_failures():
-                main(argv)
-        except BrokenPipeError:  # whoever read what is printed has seen enough
-            stop_printing()
-            sys.exit(128 + signal.SIGPIPE)
+        with machine_failures():
+            main(argv)
+            sys.stdout.flush()
 
-    app.run(run_main, flags_parser=parse)
+    try:
+        app.run(run_main, flags_parser=parse)
+    except BrokenPipeError:  # whoever read what is printed has seen enough
+        stop_printing()
+        sys.exit(128 + signal.SIGPIPE)
 
 
 def stop_printing() -> None:
@@ -105,6 +106,8 @@ def user_errors() -> Iterator[None]:
         yield
     except flags.IllegalFlagValueError as error:
         fail(_what_is_allowed(str(error)))
+    except BrokenPipeError:  # no file of the user's, see `run`
+        raise
     except (ValueError, TypeError, OSError, flags.Error) as error:
         of_machine = failures.reason(error) if isinstance(error, OSError) else None
         fail(of_machine or str(error), code=1 if of_machine else 2)

@@ -12,6 +12,7 @@ prints what that does to the accuracy on the test set.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from absl import flags
 from gdw_tf import cli, data, experiment, files, run_loading, serving, train_flags
 from gdw_tf.checks import check_directory, check_file
 from gdw_tf.methods import Method
+from gdw_tf.serving import saved_model
 from gdw_tf.settings import Settings
 from gdw_tf.workdir import Workdir
 
@@ -29,7 +31,6 @@ FORMAT = flags.DEFINE_enum("format", "saved_model", serving.FORMATS, "What to wr
 QUANTIZE = flags.DEFINE_enum(
     "quantize", None, ["int8"], "Numbers that a litert model computes with, float32 by default."
 )
-_PATTERN = "[]*?"
 
 
 def main(argv: list[str]) -> None:
@@ -50,7 +51,7 @@ def main(argv: list[str]) -> None:
     if noisy is not None:
         one_by_one = data.evaluation_batches(noisy.x_meta, noisy.y_meta, batch_size=1)
         options["calibration"] = one_by_one.map(lambda images, _: images)
-    with cli.machine_failures() if source is None else run_loading.image_failures(source):
+    with contextlib.nullcontext() if source is None else run_loading.image_failures(source):
         with cli.user_errors():
             _write(out, format, workdir, model, options)
         if noisy is not None:
@@ -93,11 +94,7 @@ def _check(out: Path, format: str) -> None:
         check_file("out", out, serving.suffix(format))
     else:
         check_directory("out", out)
-        if set(str(out.absolute())) & set(_PATTERN):
-            raise ValueError(
-                "TensorFlow reads the path of a SavedModel as a pattern. Received: "
-                f"out={out.absolute()}; allowed: no {' '.join(_PATTERN)} in it."
-            )
+        saved_model.check_path(out)
 
 
 def _class_names(workdir: Workdir) -> tuple[str, ...] | None:

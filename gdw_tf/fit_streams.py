@@ -129,7 +129,9 @@ def meta_batches(data: Data, options: Options) -> tf.data.Dataset:
         ).repeat()
         if is_endless(data) or options.steps_per_epoch is None:
             return repeated
-        if next(iter(data.take(1)), None) is None:  # or every epoch would wait for a first batch
+        is_known = data.cardinality() != tf.data.UNKNOWN_CARDINALITY
+        if not is_known and next(iter(data.take(1)), None) is None:
+            # Every epoch would wait for a first batch without end.
             raise ValueError("meta_data are empty: not one batch came.")
         return tf.data.Dataset.counter().flat_map(lambda _: repeated.take(options.steps_per_epoch))
     batch_size = options.meta_batch_size or options.batch_size or DEFAULT_BATCH_SIZE

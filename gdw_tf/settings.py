@@ -23,8 +23,8 @@ from gdw_tf.allowed import (
     SHARE,
     TEXT,
     Allowed,
-    CheckedElsewhere,
     one_of,
+    values,
 )
 from gdw_tf.data import imbalance
 from gdw_tf.data.meta_split import KINDS as META_KINDS
@@ -64,20 +64,24 @@ def _is_size(size: Any) -> bool:
     )
 
 
-_DATASET = Allowed("string", _is_dataset, ", ".join(data.names()))
-_IMAGE_SIZE = Allowed(
+_DATASET = values("string", _is_dataset, ", ".join(data.names()))
+_IMAGE_SIZE = values(
     "list", _is_size, f"height and width of {MIN_SIDE} to {MAX_SIDE}, as in 224,224"
 )
-_TABLES = Allowed(
+_TABLES = values(
     "list",
     lambda paths: isinstance(paths, tuple) and bool(paths) and all(paths),
     "paths of tables, separated by commas",
 )
-_RATE_OR_AUTO = Allowed(
+_RATE_OR_AUTO = values(
     "string",
-    lambda rate: rate == "auto" if isinstance(rate, str) else FROM_0.holds(rate),
-    f"auto, or {FROM_0.said}",
+    lambda rate: rate == "auto" if isinstance(rate, str) else FROM_0.mistake("", rate) is None,
+    "auto, or at least 0, and finite",
 )
+
+
+def _augmentation(name: str, value: Any) -> None:
+    data.Augmentation(**{name: value})
 
 
 def _setting(group: str, default: Any, allowed: Allowed, description: str) -> Any:
@@ -128,18 +132,18 @@ class Settings:
     )
     randaugment: float = _data(
         0.0,
-        CheckedElsewhere("float", lambda magnitude: data.Augmentation(randaugment=magnitude)),
+        Allowed("float", _augmentation),
         "Magnitude of RandAugment on training images, 0 to 10; 0 for none.",
     )
     cutout: float = _data(
         0.0,
-        CheckedElsewhere("float", lambda side: data.Augmentation(cutout=side)),
+        Allowed("float", _augmentation),
         "Side of the square cut out of each training image, as a share of the image's, 0 to 1; 0 "
         "for none.",
     )
     mixup: float = _data(
         0.0,
-        CheckedElsewhere("float", lambda alpha: data.Augmentation(mixup=alpha)),
+        Allowed("float", _augmentation),
         "Alpha of mixup of training images and their labels; 0 for none.",
     )
     max_unreadable: float = _data(
@@ -237,7 +241,7 @@ class Settings:
     )
     virtual_scope: str = _method(
         "all",
-        CheckedElsewhere("string", check_scope),
+        Allowed("string", lambda _, scope: check_scope(scope)),
         f"Weights that move in the virtual step: {', '.join(SCOPES)}, or a regular expression of "
         "their paths.",
     )

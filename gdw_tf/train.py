@@ -122,7 +122,6 @@ def _open(
     is_chief = strategies.is_chief(strategy)
     if is_chief:
         workdir.check(settings, train_flags.RESUME.value)
-        workdir.check_checkpoints()
     is_new = not workdir.flags.exists()
     if is_chief and not is_new:
         to_the_end.enter_context(workdir.locked())
@@ -135,6 +134,8 @@ def _open(
     if is_chief:
         workdir.check_data(noisy)
     checkpoint = workdir.checkpoints.latest()
+    if is_chief:
+        workdir.check_latest(checkpoint)
     with strategy.scope():
         model = (
             experiment.build_model(settings, source, noisy)
@@ -194,8 +195,10 @@ def _finish(
         "peak_memory_bytes": peak_memory(),
     }
     if initial_epoch == settings.epochs and workdir.summary.exists():  # nothing was trained
-        with contextlib.suppress(ValueError):  # a torn one is written anew
+        try:
             once = json.loads(workdir.summary.read_text())
+        except ValueError:  # torn, and what it said of the training is lost
+            once = {}
     summary.write(run.model, settings, run.noisy, workdir, once)
 
 

@@ -41,6 +41,7 @@ from gdw_tf.checkpoints import Checkpoint, CheckpointFolder
 from gdw_tf.checks import check_directory
 from gdw_tf.data import NoisyData
 from gdw_tf.flag_files import differences
+from gdw_tf.serving import saved_model
 from gdw_tf.settings import Settings
 
 
@@ -147,9 +148,10 @@ class Workdir:
         Raises:
             PermissionError: the directory cannot be written to.
             ValueError: the directory holds a run of other settings, or one that is not to be
-                resumed, or files that are no run.
+                resumed, or files that are no run; its path is none for a SavedModel.
         """
         check_directory("workdir", self.root)
+        saved_model.check_path(self.export)
         if not self.flags.exists():
             # A run that was broken off as it began leaves these.
             ours = {self._lock.name, f"{self.flags.name}{files.ASIDE}"}
@@ -176,14 +178,17 @@ class Workdir:
         if self.flags.exists():
             raise ValueError(f"Another process has begun a run meanwhile. Received: {self.root}")
 
-    def check_checkpoints(self) -> None:
+    def check_latest(self, checkpoint: Checkpoint | None) -> None:
         """Raises an error where epochs were trained and their checkpoints are gone.
+
+        Args:
+            checkpoint: the latest one; `None` where there is none.
 
         Raises:
             ValueError: they are; the run would begin anew, and its metrics be lost.
         """
         # A run that is killed behind its first epoch may have logged it and not saved it yet.
-        if self.checkpoints.latest() is None and (self.summary.exists() or len(self.rows()) > 1):
+        if checkpoint is None and (self.summary.exists() or len(self.rows()) > 1):
             raise ValueError(
                 f"The checkpoints of the run are gone. Received: {self.root}; choose another "
                 "workdir to train anew."

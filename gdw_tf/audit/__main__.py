@@ -67,7 +67,7 @@ def main(argv: list[str]) -> None:
         if APPLY.value is not None:
             if not settings.augmentation(source.augment).crop_and_flip:
                 settings = dataclasses.replace(settings, augment=False)  # said, not by default
-            _apply(noisy, settings, workdir)
+            _apply(source, noisy, settings, workdir)
             return
         out = Path(cli.OUT.value or workdir.root / "audit")
         check_directory("out", out)
@@ -76,8 +76,7 @@ def main(argv: list[str]) -> None:
                 f"next is more than there are. Received: next={NEXT.value}; allowed: up to "
                 f"{len(noisy.y_train)}."
             )
-        with run_loading.image_failures(source):
-            audit = _audit(workdir, noisy)
+        audit = _audit(workdir, source, noisy)
         out.mkdir(parents=True, exist_ok=True)
         named = f"{settings.method} on {settings.dataset}, seed {settings.seed}"
         if NEXT.value:
@@ -86,7 +85,7 @@ def main(argv: list[str]) -> None:
             _write_audit(out, audit, noisy, named)
 
 
-def _audit(workdir: Workdir, noisy: data.NoisyData) -> Audit:
+def _audit(workdir: Workdir, source: data.Source, noisy: data.NoisyData) -> Audit:
     workdir.check_training_set(noisy.training_digest())
     model = run_loading.load_checkpoint(workdir)
     record = model.training_record
@@ -94,7 +93,8 @@ def _audit(workdir: Workdir, noisy: data.NoisyData) -> Audit:
         print("the run kept no record of its examples; the model is asked as it is now")
     if record is not None and (record.visits > 0).all():
         return of_record(record, noisy.y_train)  # the images need not be read
-    return rank(model, data.evaluation_batches(noisy.x_train, noisy.y_train))
+    with run_loading.image_failures(source):
+        return rank(model, data.evaluation_batches(noisy.x_train, noisy.y_train))
 
 
 def _write_audit(out: Path, audit: Audit, noisy: data.NoisyData, named: str) -> None:
@@ -140,7 +140,9 @@ def _write_next(
     print(f"{len(chosen)} examples to verify, for --meta_add={tables}; written to {out}")
 
 
-def _apply(noisy: data.NoisyData, settings: Settings, workdir: Workdir) -> None:
+def _apply(
+    source: data.Source, noisy: data.NoisyData, settings: Settings, workdir: Workdir
+) -> None:
     out, decisions = Path(cli.OUT.value), Path(APPLY.value)
     label_files = LabelFiles(out, noisy, settings)
     places = [place for place in train_flags.locations().values() if isinstance(place, str)]
@@ -153,7 +155,7 @@ def _apply(noisy: data.NoisyData, settings: Settings, workdir: Workdir) -> None:
                 f"writes {written}; allowed: another name."
             )
     if APPLY.value == SUGGESTED:
-        verified = _audit(workdir, noisy).suggestions
+        verified = _audit(workdir, source, noisy).suggestions
     else:
         verified = read_verified(str(decisions), noisy)
     changed = int((noisy.y_train[verified.positions] != verified.labels).sum())

@@ -140,18 +140,16 @@ class EarlyLearning(keras.losses.Loss):
         return cross_entropy + self.elr_lambda * regularizer(tf.nn.softmax(logits), targets)[:, 0]
 
     def _visited(self, index: tf.Tensor, probabilities: tf.Tensor) -> tf.Tensor:
-        """Moves the targets of a batch, but for those of number -1, which are zero.
-
-        Every replica of a strategy has all targets, so all move those of the global batch.
-        """
+        """Moves the targets of a batch, but for those of number -1, which are zero."""
         is_remembered = tf.cast(index >= 0, probabilities.dtype)[:, tf.newaxis]
         row = tf.maximum(index, 0)
         before = tf.cast(tf.gather(self.targets.value, row), probabilities.dtype)
         after = moved_targets(before, probabilities, self.elr_beta)
         change = tf.cast(is_remembered * (after - before), self.targets.dtype)
-        self.targets.value.scatter_add(
-            tf.IndexedSlices(replicas.joined(change), replicas.joined(row))
-        )
+        if isinstance(self.targets.value, tf.distribute.DistributedValues):
+            # Made under a strategy: each replica has targets, and moves those of the whole batch.
+            change, row = replicas.joined(change), replicas.joined(row)
+        self.targets.value.scatter_add(tf.IndexedSlices(change, row))
         return is_remembered * after
 
     def get_config(self) -> dict[str, Any]:

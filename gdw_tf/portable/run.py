@@ -380,7 +380,7 @@ def _run(package: Package, out: Path, until: int | None) -> None:
     devices = [device]
     if state:
         there = json.loads(ran_on.read_text())
-        if {name: there.get(name) for name in identity} != identity:
+        if {name: there.get(name, identity[name]) for name in identity} != identity:
             raise ValueError(f"These are the results of another export. Received: {out}")
         devices = list(dict.fromkeys([*there["device"].split(" and "), device]))
     first = int(state.pop("epochs_done")) if state else 0

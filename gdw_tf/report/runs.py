@@ -226,7 +226,10 @@ def _curve(
         missing[CURVES] = "the method has no weight net"
         return None
     columns = read_metrics(workdir.weight_curve)
-    if "epoch" not in columns:
+    if columns and "epoch" not in columns:
+        missing[CURVES] = "its weight_curve.csv has no column epoch"
+        return None
+    if not columns:
         missing[CURVES] = "it has no weight_curve.csv: no epoch is complete, or it is an old run"
         return None
     epochs = columns.pop("epoch") + 1

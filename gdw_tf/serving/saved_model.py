@@ -16,10 +16,25 @@ import tensorflow as tf
 from gdw_tf.serving.signature import Served, numbers, serving_model
 
 SUFFIX = ""
+_PATTERN = "[]*?"
+
+
+def check_path(path: Path) -> None:
+    """Checks that what is written to a path can be loaded from it.
+
+    Raises:
+        ValueError: it cannot.
+    """
+    if set(str(path.absolute())) & set(_PATTERN):
+        raise ValueError(
+            "TensorFlow reads the path of a SavedModel as a pattern. Received: "
+            f"{path.absolute()}; allowed: no {' '.join(_PATTERN)} in it."
+        )
 
 
 def write(classifier: keras.Model, path: Path, class_names: tuple[str, ...]) -> None:
     """Writes the SavedModel, see `gdw_tf.serving.write`."""
+    check_path(path)
     model = serving_model(classifier)
     archive = keras.export.ExportArchive()
     archive.track_and_add_endpoint("serve", model, [_specs(model)])

@@ -750,3 +750,20 @@ def test_a_class_missing_from_the_meta_set_is_warned_of_where_fit_is_called(meth
 def test_fit_before_compile_is_told(method):
     with pytest.raises(ValueError, match=r"Call compile\(\) before fit"):
         gdw_tf.METHODS[method](examples.functional()).fit(X, Y, meta_data=META)
+
+
+@pytest.mark.parametrize("argument", ["validation_data", "meta_data"])
+def test_evaluated_labels_are_checked_where_xla_drops_assertions(argument):
+    x, y = examples.arrays(12)
+    wrong = tf.data.Dataset.from_tensor_slices((x, np.full(12, 99))).batch(6)
+    model = examples.compiled("ce", jit_compile=True)
+    with pytest.raises(ValueError, match="no class. Received: a batch with labels from 99 to 99"):
+        model.fit(x, y, batch_size=6, verbose=0, **{argument: wrong})
+
+
+def test_labels_of_unknown_rank_are_refused():
+    x, y = examples.arrays(12)
+    data = tf.data.Dataset.from_tensor_slices((x, y)).batch(6)
+    unknown = data.map(lambda x, y: (x, tf.py_function(lambda y: y, [y], y.dtype)))
+    with pytest.raises(ValueError, match="rank of the training labels must be known"):
+        examples.compiled("ce").fit(unknown, verbose=0)

@@ -283,7 +283,7 @@ def test_an_unfinished_run_is_shown_as_far_as_it_is(tmp_path):
 def test_files_of_a_run_that_are_no_longer_whole_are_named(tmp_path):
     write_run(tmp_path / "run", method="mw_net")
     (tmp_path / "run" / "weight_curve.csv").write_text("0.0,0.25\n0.5,0.6\n")
-    assert "it has no weight_curve.csv" in report(tmp_path, tmp_path / "run")
+    assert "its weight_curve.csv has no column epoch" in report(tmp_path, tmp_path / "run")
     for content in ("{}", "[]", "{"):
         (tmp_path / "run" / "summary.json").write_text(content)
         finished = run("report", tmp_path / "run", f"--out={tmp_path / 'page.html'}")

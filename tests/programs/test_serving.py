@@ -259,11 +259,17 @@ def test_each_image_gets_the_names_of_its_likeliest_classes(format, pictures, tm
 def test_a_table_is_whole_where_nobody_reads_what_is_printed(pictures, tmp_path):
     _, path = written(tmp_path, "keras")
     command = [sys.executable, "-m", "gdw_tf.predict", path, pictures]
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     for arguments, code in (([f"--out={tmp_path / 'predictions.csv'}"], 0), ([], 128 + 13)):
         reading, writing = os.pipe()
         os.close(reading)
         finished = subprocess.run(
-            [*command, *arguments], stdout=writing, stderr=subprocess.PIPE, text=True, check=False
+            [*command, *arguments],
+            stdout=writing,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            env=environment,
         )
         os.close(writing)
         assert finished.returncode == code, finished.stderr
