@@ -1,8 +1,10 @@
 """What the command-line programs share: parsing with readable help, and the exit codes.
 
 A user's mistake, a wrong flag or a wrong input, ends a program with one line on stderr and exit
-code 2, before any long work. What the machine does to it (`gdw_tf.failures`) is one line too, and
-exit code 1; anything else that goes wrong is a traceback and exit code 1.
+code 2, before any long work where it can be seen before; numbers that go wrong by the user's
+settings or data are one, which only the training shows. What the machine does to a program
+(`gdw_tf.failures`) is one line too, and exit code 1; anything else that goes wrong is a traceback
+and exit code 1.
 """
 
 from __future__ import annotations
@@ -120,6 +122,8 @@ def machine_failures(
 ) -> Iterator[None]:
     """Turns what the machine does to a program into one line and exit code 1.
 
+    Numbers that are not finite are told in the same way, with exit code 2: no machine made them.
+
     Args:
         reason: says it of an error; `None` of one that is to go its way.
         kept: says what is not lost.
@@ -130,7 +134,8 @@ def machine_failures(
         said = reason(error)
         if said is None:
             raise
-        fail(said if kept is None else f"{said} {kept()}", code=1)
+        code = 2 if isinstance(error, FloatingPointError) else 1
+        fail(said if kept is None else f"{said} {kept()}", code)
 
 
 def fail(message: str, code: int = 2) -> None:

@@ -529,7 +529,7 @@ def main() -> None:
         run(package, out, arguments.until)
     except (OSError, ValueError, KeyError, zipfile.BadZipFile, FloatingPointError) as error:
         print(f"error: {error}", file=sys.stderr)
-        sys.exit(1 if isinstance(error, FloatingPointError) else 2)
+        sys.exit(2)
 
 
 if __name__ == "__main__":

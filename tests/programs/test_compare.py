@@ -177,7 +177,7 @@ def test_a_run_that_fails_is_named_and_the_others_are_kept(tmp_path):
         f"--workdir={tmp_path}",
     )
     assert finished.code == 1
-    assert "1 runs failed" in finished.err and "ce-learning_rate=1e30-seed0: exit 1" in finished.err
+    assert "1 runs failed" in finished.err and "ce-learning_rate=1e30-seed0: exit 2" in finished.err
     rows = table(tmp_path)
     assert rows["ce:learning_rate=1e30"]["accuracies"] == ""
     assert float(rows["ce"]["mean_accuracy"]) > 0

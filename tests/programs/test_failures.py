@@ -293,7 +293,7 @@ def test_a_run_that_goes_wrong_before_its_first_checkpoint_goes_back_to_its_star
     workdir = tmp_path / "run"
     with pytest.warns(UserWarning, match="3 of 3 times"):
         finished = train(workdir, "--learning_rate=1e30", "--method=ce", "--on_non_finite=rollback")
-    assert finished.code == 1
+    assert finished.code == 2
     assert "Training went back 3 times already." in error_of(finished)
     model = Workdir(workdir).checkpoints.latest().load()
     assert all(np.isfinite(value).all() for value in model.get_weights())

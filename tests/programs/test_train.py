@@ -275,7 +275,7 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_checkpoint(
     monkeypatch.setattr(callbacks.Checkpoints, "on_epoch_end", spoil_after_the_first_epoch)
     finished = train(workdir, "--epochs=3")
 
-    assert finished.code == 1
+    assert finished.code == 2
     error = [line for line in finished.err.splitlines() if line.startswith("error: ")]
     assert len(error) == 1 and "epoch 2, step 1" in error[0], finished.err
     assert "step 1: virtual gradient." in error[0] and "step-00000004" in error[0]
@@ -285,7 +285,7 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_checkpoint(
 
 def test_too_high_a_learning_rate_stops_in_the_first_epoch(train, tmp_path):
     finished = train(tmp_path / "run", "--learning_rate=1e30", "--method=ce")
-    assert finished.code == 1
+    assert finished.code == 2
     assert "in epoch 1, step" in finished.err
     assert "none was saved yet" in finished.err
 
@@ -294,7 +294,7 @@ def test_a_model_that_is_spoilt_at_the_end_of_an_epoch_is_not_saved(train, tmp_p
     workdir = tmp_path / "run"
     arguments = ("--method=ce", "--steps_per_epoch=1", "--learning_rate=1e38")
     finished = train(workdir, *arguments)
-    assert finished.code == 1
+    assert finished.code == 2
     assert "in epoch 1, step 1" in finished.err and "none was saved yet" in finished.err
     assert not list(workdir.rglob("*.keras"))
 
