@@ -76,7 +76,7 @@ def read_verified(path: str, noisy: NoisyData) -> Verified:
             columns = rows.fieldnames or ()
             if not {"index", "label"} <= set(columns) or len(set(columns)) < len(columns):
                 raise ValueError(
-                    "A table of verified labels must have, each once, the columns index and label. "
+                    "A table of verified labels must have the columns index and label, each once. "
                     f"Received: {path} with {', '.join(columns) or 'no header'}."
                 )
             for row in rows:

@@ -60,7 +60,12 @@ def test_a_wrong_decision_is_a_wrong_meta_label(noisy):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("index,decision\n1,keep\n", "must have the columns index and label. Received: .*decision"),
+        (
+            "index,decision\n1,keep\n",
+            "must have the columns index and label, .*Received: .*decision",
+        ),
+        ("index,label,label\n1,2,3\n", "each once. Received: .*index, label, label"),
+        ("index,label\n1,cat, big\n", "more fields than the header. Received: line 2"),
         ("index,label\n50,1\n", "Received: '50' in line 2 of .*; allowed: 0 to 49"),
         ("index,label\n-1,1\n", "Received: '-1'"),
         ("index,label\n1,ten\n", "A label must be a class. Received: 'ten' in line 2 .*allowed: 0"),

@@ -68,6 +68,11 @@ def test_labels_of_one_number_have_an_order(tables):
     assert data.load("csv", **tables).class_names == ("01", "1")
 
 
+def test_fields_may_begin_with_a_blank(tables, tmp_path):
+    (tmp_path / "meta.csv").write_text("path, label\nmeta/cat/0.png, cat\nmeta/dog/0.png, dog\n")
+    assert data.load("csv", **tables).y_meta.tolist() == [0, 1]
+
+
 def test_columns_may_stand_in_any_order_beside_others(tables, tmp_path):
     (tmp_path / "meta.csv").write_text(
         '\ufefflabel,size,path\ncat,3,meta/cat/0.png\ndog,4,"meta/dog/0.png"\n', encoding="utf-8"
@@ -82,9 +87,9 @@ def test_columns_may_stand_in_any_order_beside_others(tables, tmp_path):
             "path,label",
             "file,label",
             ValueError,
-            "columns path and label.* Received: .*file, label",
+            "columns path and label.* Received: .*'file', 'label'",
         ),
-        ("path,label", "path,label,path", ValueError, "once. Received: .*path, label, path"),
+        ("path,label", "path,label,path", ValueError, "once. Received: .*'path', 'label', 'path'"),
         ("train/cat/0.png,cat", "train/cat/0.png,", ValueError, "Received: line 2 of .*train.csv"),
         ("train/cat/0.png,cat", "train/cat/0,1.png,cat", ValueError, "Received: line 2 of .*.csv"),
         ("train/cat/0.png,cat", "9" * 200_000 + ",cat", ValueError, "no table. Received: .*limit"),
