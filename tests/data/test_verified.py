@@ -62,7 +62,7 @@ def test_a_wrong_decision_is_a_wrong_meta_label(noisy):
     [
         (
             "index,decision\n1,keep\n",
-            "must have the columns index and label, .*Received: .*decision",
+            "columns index and label, each once. Received: .*decision",
         ),
         ("index,label,label\n1,2,3\n", "each once. Received: .*index, label, label"),
         ("index,label\n1,cat, big\n", "more fields than the header. Received: line 2"),
