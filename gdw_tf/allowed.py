@@ -46,7 +46,7 @@ class Allowed:
         return None
 
 
-def values(flag: str, holds: Callable[[Any], bool], said: str) -> Allowed:
+def values_where(flag: str, holds: Callable[[Any], bool], said: str) -> Allowed:
     """The values that a condition holds for.
 
     Args:
@@ -72,12 +72,12 @@ def numbers_of(kind: type[numbers.Real], said: str, contains: Callable[[Any], bo
         is_number = isinstance(value, kind) and not isinstance(value, bool | np.bool_)
         return is_number and math.isfinite(value) and contains(value)
 
-    return values("integer" if kind is numbers.Integral else "float", holds, said)
+    return values_where("integer" if kind is numbers.Integral else "float", holds, said)
 
 
 def one_of(choices: Sequence[str]) -> Allowed:
     """One of some words."""
-    return values("string", tuple(choices).__contains__, ", ".join(choices))
+    return values_where("string", tuple(choices).__contains__, ", ".join(choices))
 
 
 LARGEST = 2**31 - 1
@@ -92,5 +92,5 @@ NOT_ALL = numbers_of(numbers.Real, "0 to below 1", lambda value: 0.0 <= value < 
 NOT_NONE = numbers_of(numbers.Real, "above 0, up to 1", lambda value: 0.0 < value <= 1.0)
 FROM_0 = numbers_of(numbers.Real, "at least 0, and finite", lambda value: value >= 0.0)
 ABOVE_0 = numbers_of(numbers.Real, "above 0, and finite", lambda value: value > 0.0)
-BOOLEAN = values("bool", lambda value: isinstance(value, bool), "True, False")
-TEXT = values("string", lambda value: isinstance(value, str), "text")
+BOOLEAN = values_where("bool", lambda value: isinstance(value, bool), "True, False")
+TEXT = values_where("string", lambda value: isinstance(value, str), "text")

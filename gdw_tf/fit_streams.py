@@ -105,7 +105,7 @@ def training_batches(data: Data, options: Options) -> tf.data.Dataset:
         if options.steps_per_epoch is None:
             batches = batches.take(steps)
     else:
-        batches = _with_checked_labels(data, options.num_classes)
+        batches = with_checked_labels(data, options.num_classes)
         if options.num_examples is not None:
             batches = _with_checked_index(batches, options.num_examples)
     return _with_class_weight(batches, options.class_weight, options.num_classes)
@@ -123,7 +123,7 @@ def meta_batches(data: Data, options: Options) -> tf.data.Dataset:
         ValueError: a data set without a batch.
     """
     if not isinstance(data, Arrays):
-        checked = _with_checked_labels(data, options.num_classes)
+        checked = with_checked_labels(data, options.num_classes)
         repeated = _with_class_weight(
             checked, options.meta_class_weight, options.num_classes
         ).repeat()
@@ -220,14 +220,10 @@ def _tensors(data: Arrays) -> tuple[Any, ...]:
 def with_checked_labels(data: Any, num_classes: int) -> Any:
     """Checks the labels of a `tf.data.Dataset` on their way; other data are handed on.
 
-    Keras evaluates it, under XLA too, which drops assertions.
+    Under XLA, which drops assertions, they are not checked anywhere else.
     """
-    is_dataset = isinstance(data, tf.data.Dataset)
-    return _with_checked_labels(data, num_classes) if is_dataset else data
-
-
-def _with_checked_labels(data: tf.data.Dataset, num_classes: int) -> tf.data.Dataset:
-    """Checks labels on their way, where XLA, which drops assertions, is not at work yet."""
+    if not isinstance(data, tf.data.Dataset):
+        return data
     return data.map(
         lambda inputs, labels, *rest: (inputs, checked_in_range(labels, num_classes), *rest),
         num_parallel_calls=tf.data.AUTOTUNE,

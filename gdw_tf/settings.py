@@ -24,7 +24,7 @@ from gdw_tf.allowed import (
     TEXT,
     Allowed,
     one_of,
-    values,
+    values_where,
 )
 from gdw_tf.data import imbalance
 from gdw_tf.data.meta_split import KINDS as META_KINDS
@@ -64,16 +64,16 @@ def _is_size(size: Any) -> bool:
     )
 
 
-_DATASET = values("string", _is_dataset, ", ".join(data.names()))
-_IMAGE_SIZE = values(
+_DATASET = values_where("string", _is_dataset, ", ".join(data.names()))
+_IMAGE_SIZE = values_where(
     "list", _is_size, f"height and width of {MIN_SIDE} to {MAX_SIDE}, as in 224,224"
 )
-_TABLES = values(
+_TABLES = values_where(
     "list",
     lambda paths: isinstance(paths, tuple) and bool(paths) and all(paths),
     "paths of tables, separated by commas",
 )
-_RATE_OR_AUTO = values(
+_RATE_OR_AUTO = values_where(
     "string",
     lambda rate: rate == "auto" if isinstance(rate, str) else FROM_0.mistake("", rate) is None,
     "auto, or at least 0, and finite",

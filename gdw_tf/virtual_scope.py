@@ -79,12 +79,12 @@ def variables_in_scope(classifier: keras.Model, scope: str) -> list[keras.Variab
 
 def _last_owner(classifier: keras.Model, variable: keras.Variable) -> keras.Layer:
     """The last layer that has a variable; paths do not tell, as nested models can share them."""
-    owners = (
+    owners = [
         layer
         for layer in layers_in_order(classifier)
         if any(one is variable for one in layer.trainable_variables)
-    )
-    return next(reversed([classifier, *owners]))
+    ]
+    return owners[-1] if owners else classifier
 
 
 def _last_stage(classifier: keras.Model) -> list[keras.Layer]:

@@ -163,8 +163,8 @@ def rank(model: keras.Model, dataset: Any, *, meta_data: Any = None) -> Audit:
     Raises:
         TypeError: data of another kind; labels that are neither integers nor one-hot.
         ValueError: the model ends in softmax, or its answers are not finite; data that do not fit
-            together; labels that are no classes of the model; more or
-            fewer examples than the model's record has; a data set without an end.
+            together; labels that are no classes of the model; more or fewer examples than the
+            model's record has; a data set without an end.
     """
     classifiers.check_ends_in_logits(getattr(model, "classifier", model))
     training = fit_data.read_pair(dataset, name="the training data")

@@ -385,7 +385,7 @@ class MetaMethod(Method):
 
         Raises:
             ValueError: as in `Method.compile`; an optimizer other than SGD without `virtual_lr`;
-                a `weight_optimizer` that scales its loss.
+                a `weight_optimizer` that scales its loss, or is the classifier's.
         """
         super().compile(optimizer, loss, **kwargs)
         inner = getattr(self.optimizer, "inner_optimizer", self.optimizer)
